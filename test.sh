@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing, builds, runs the whole test suite, and ends with one line
+# "N passed, N failed, N skipped". Exits non-zero if anything failed.
+#
+#   ./test.sh            all but the suites nightly and bench
+#   ./test.sh nightly    the suite nightly alone
+set -eu
+cd "$(dirname "$0")"
+
+case ${1-} in
+'' | nightly) ;;
+*)
+    sed -n '3,7s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac
+
+./install-deps.sh
+
+logs=()   # Meson's test logs
+stages=() # --passed or --failed, and what
+
+# stage WHAT COMMAND…: runs it quietly; what it said is shown if it fails.
+stage() {
+    local what=$1 start=$SECONDS said
+    shift
+    said=$(mktemp)
+    if "$@" >"$said" 2>&1 </dev/null; then
+        stages+=(--passed "$what")
+        echo "$what: $((SECONDS - start)) s"
+    else
+        stages+=(--failed "$what")
+        tail -n 100 "$said"
+        echo "$what: failed after $((SECONDS - start)) s"
+    fi
+    rm -f "$said"
+    [ "${stages[-2]}" = --passed ]
+}
+
+# build FOLDER SETUP-WORDS…: configures, or configures anew, and compiles; warnings are errors.
+build() {
+    local folder=$1 again=
+    shift
+    [ ! -f "$folder/build.ninja" ] || again=--reconfigure
+    meson setup $again --werror "$@" "$folder" && meson compile -C "$folder"
+}
+
+# run_tests LABEL FOLDER MESON-TEST-WORDS…
+run_tests() {
+    local label=$1 folder=$2 start=$SECONDS
+    shift 2
+    rm -f "$folder/meson-logs/testlog.json"
+    # Its result is in the log, which is counted at the end.
+    meson test -C "$folder" --no-rebuild --print-errorlogs "$@" </dev/null || true
+    logs+=("${label:+$label=}$folder/meson-logs/testlog.json")
+    echo "${label:-tests}: $((SECONDS - start)) s"
+}
+
+if stage "build" build build; then
+    if [ "${1-}" = nightly ]; then
+        run_tests '' build --suite nightly
+    else
+        run_tests '' build --no-suite nightly --no-suite bench
+    fi
+fi
+
+if [ "${1-}" != nightly ]; then
+    export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+    if stage "build with sanitizers" build build-sanitized \
+        -Db_sanitize=address,undefined -Db_lundef=false; then
+        run_tests sanitized build-sanitized --suite unit --suite fuzz --suite sanitized
+    fi
+    CC=clang stage "build by clang without a warning" build build-clang || true
+fi
+
+exec tests/lib/summary.py "${logs[@]}" "${stages[@]}"
