@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A lane's chunks: closing one, opening the next, and what was lost between them. */
+#include "client/lane.h"
+
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "client/send.h"
+#include "client/session.h"
+#include "client/sys.h"
+
+static void open_chunk(TtThread *thread, uint64_t number) {
+    uint64_t stamp = tt_clock_stamp();
+    TtChunkHead head = {.magic = TT_CHUNK_MAGIC,
+                        .tid = atomic_load_explicit(&thread->control->tid, memory_order_relaxed),
+                        .number = number,
+                        .base_stamp = stamp,
+                        .events_before = thread->event_count};
+
+    thread->position = number * TT_CHUNK_BYTES;
+    thread->chunk =
+        thread->lane_chunks + (number & (thread->chunk_count - 1)) * (size_t)TT_CHUNK_BYTES;
+    memcpy(thread->chunk, &head, sizeof head);
+    thread->at = thread->chunk + sizeof head;
+    thread->limit = thread->chunk + TT_CHUNK_BYTES - 2; /* room for CHUNK_END */
+    tt_delta_init(&thread->delta, stamp);
+}
+
+static size_t room(const TtThread *thread) { return (size_t)(thread->limit - thread->at); }
+
+static void declare_gap(TtThread *thread) {
+    TtRecordGap gap = {.stamp = thread->gap_last_stamp,
+                       .first_stamp = thread->gap_first_stamp,
+                       .count = thread->gap_count};
+
+    thread->at += tt_encode_gap(thread->at, room(thread), &gap);
+    thread->gap_count = 0;
+}
+
+/* Threads are often named after their first allocation. */
+static void look_at_name(TtThread *thread) {
+    char name[16] = {0};
+
+    if (TT_SYS2(SYS_prctl, PR_GET_NAME, name) < 0 || strncmp(name, thread->name, sizeof name) == 0)
+        return;
+    memcpy(thread->name, name, sizeof name);
+
+    TtRecordThread record = {
+        .tid = atomic_load_explicit(&thread->control->tid, memory_order_relaxed),
+        .name = {.text = name, .len = strnlen(name, sizeof name)}};
+    thread->at += tt_encode_thread(thread->at, room(thread), &record);
+}
+
+__attribute__((cold, noinline)) bool tt_lane_next_chunk(TtThread *thread, size_t len) {
+    uint64_t number = thread->chunk == NULL ? 0 : thread->position / TT_CHUNK_BYTES + 1;
+
+    /* Until there is room nothing is changed: a handler may longjmp out of the wait. */
+    if (len > TT_RECORD_MAX ||
+        (!tt_send_has_room(thread, number) && !tt_send_wait(thread, number)))
+        return false;
+    if (thread->chunk != NULL)
+        memset(thread->at, 0, 2); /* CHUNK_END */
+    open_chunk(thread, number);
+    if (thread->gap_count > 0)
+        declare_gap(thread);
+    look_at_name(thread);
+    tt_send_doorbell(thread);
+    return true;
+}
+
+__attribute__((cold, noinline)) void tt_lane_drop(TtThread *thread) {
+    uint64_t stamp = tt_clock_stamp();
+
+    if (thread->gap_count++ == 0)
+        thread->gap_first_stamp = stamp;
+    thread->gap_last_stamp = stamp;
+    thread->event_count++;
+    atomic_fetch_add_explicit(&thread->control->dropped_events, 1, memory_order_relaxed);
+}

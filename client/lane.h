@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Appending to a lane. Only the lane's own thread, inside a hook (tt_hook_enter). */
+#pragma once
+
+#include "client/thread.h"
+
+/* Slow half of tt_lane_reserve: closes the chunk, waits for room as the session allows. */
+bool tt_lane_next_chunk(TtThread *thread, size_t len);
+
+/* Makes sure that @len bytes (up to TT_RECORD_MAX) can be written at thread->at.
+ *
+ * Returns false where the lane is full and the session does not wait: the caller drops its event
+ * (tt_lane_drop). May wait in a lossless session, with signals delivered. No lock of ours may be held. */
+static inline bool tt_lane_reserve(TtThread *thread, size_t len) {
+    if (__builtin_expect(thread->at + len <= thread->limit, 1))
+        return true;
+    return tt_lane_next_chunk(thread, len);
+}
+
+/* Makes all up to thread->at visible to the daemon. */
+static inline void tt_lane_publish(TtThread *thread) {
+    uint64_t position = thread->position + (uint64_t)(thread->at - thread->chunk);
+
+    /* Pairs with the acquire in tt_lane_drain. */
+    atomic_store_explicit(&thread->control->write_position, position, memory_order_release);
+}
+
+/* Counts one lost heap event. */
+void tt_lane_drop(TtThread *thread);

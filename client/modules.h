@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which ELF object an address lies in, and whether it is still the one that it was.
+ *
+ * A module is an identity: where it is mapped, under which path, with which build-id. An id names
+ * one identity for ever; a library that is loaded again as it was gets its old one. dlclose and
+ * dlopen may put another library at the same base, with a link_map at the same address: so whatever
+ * was learnt is held for an epoch only, which ends when the loader frees memory. */
+#pragma once
+
+#include <dlfcn.h>
+#include <stdbool.h>
+
+#include "client/thread.h"
+
+/* Returns 0, or -ENOMEM. In the library's constructor. */
+int tt_modules_init(void);
+
+/* The id of a module, made known if need be.
+ *
+ * @object  what _dl_find_object says of an address on the calling thread's stack: so it stays loaded
+ * @epoch   read before _dl_find_object was called
+ *
+ * Returns 1 … 65535, or 0 where there are too many. Any thread; may lock, with signals blocked. */
+uint64_t tt_modules_find(const struct dl_find_object *object, uint32_t epoch);
+
+/* The three below under the definitions' lock (intern.c). */
+
+/* Bytes of lane that tt_modules_announce may need for module @id; 0: nothing is to be said. */
+size_t tt_modules_announce_bytes(uint64_t id, uint32_t session);
+
+/* Writes MODULE and SEGMENT of module @id, whose address @ip is, and what modules went before. The
+ * caller has reserved tt_modules_announce_bytes. */
+void tt_modules_announce(TtThread *thread, uint64_t id, uint64_t ip, uint32_t session);
+
+/* In a forked child: was the lock held, what it guards may be half changed. */
+void tt_modules_after_fork(void);

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a hook to its lane. A hook's frame is at work in one lane at a time (thread->busy_frame);
+ * what a signal handler allocates meanwhile goes to a lane kept for that. */
+#pragma once
+
+#include "client/lane.h"
+#include "client/session.h"
+
+/* Where a hook was called from. */
+typedef struct TtCaller {
+    uint64_t ip;
+    uint64_t cfa;
+    uint64_t bp;
+} TtCaller;
+
+/* Of the function it stands in, which thereby keeps a frame pointer. */
+#define TT_CALLER()                                                                                \
+    ((TtCaller){.ip = (uint64_t)__builtin_return_address(0),                                       \
+                .cfa = (uint64_t)__builtin_frame_address(0) + 16,                                  \
+                .bp = *(const uint64_t *)__builtin_frame_address(0)})
+
+#define TT_BUSY_PAUSED 1u /* busy_frame of a thread in tt_pause */
+
+/* The lane to write to instead of a busy one, or NULL: nothing is to be recorded (paused, or the
+ * event was counted as dropped). With @is_death, a pause does not hold: a block that was born traced
+ * must not live for ever. tt_record_leave_cold gives it back. */
+TtThread *tt_record_enter_cold(TtThread *thread, uintptr_t frame, bool is_death);
+void tt_record_leave_cold(TtThread *own, TtThread *used);
+
+/* A block whose address is not 16-aligned, or with a size that the packed form cannot tell. */
+void tt_record_wide(TtThread *thread, TtOp op, uint64_t addr, uint64_t size, uint32_t stack);
+
+/* Can the packed form tell an address and a size? One test for low and high bits of the address. */
+static inline bool tt_record_is_packable(uint64_t addr, uint64_t size) {
+    _Static_assert(TT_EVENT_ADDR_END == UINT64_C(1) << 50 && TT_EVENT_SIZE_END == UINT64_C(1) << 48,
+                   "the shifts below");
+    return (((addr >> 4 | addr << 60) >> 46) | size >> 48) == 0;
+}
+
+static inline __attribute__((always_inline)) void
+tt_record_birth_in(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size, TtCaller caller) {
+    uint32_t stack = tt_stack_capture(thread, caller.ip, caller.cfa, caller.bp);
+
+    if (__builtin_expect(stack == TT_STACK_ROOT || !tt_lane_reserve(thread, TT_EVENT_MAX), 0)) {
+        tt_lane_drop(thread);
+        return;
+    }
+    if (__builtin_expect(!tt_record_is_packable(addr, size), 0)) {
+        tt_record_wide(thread, kind == TT_KIND_ALLOC ? TT_OP_ALLOC : TT_OP_REALLOC_END, addr, size,
+                       stack);
+        return;
+    }
+    thread->at = tt_encode_birth(thread->at, &thread->delta, kind, addr, size, stack,
+                                 tt_clock_stamp());
+    thread->event_count++;
+    tt_lane_publish(thread);
+}
+
+static inline __attribute__((always_inline)) void
+tt_record_death_in(TtThread *thread, TtKind kind, uint64_t addr, TtCaller caller) {
+    uint32_t stack = TT_STACK_NONE;
+
+    if (__builtin_expect(tt_session.options.records_free_stacks, 0))
+        stack = tt_stack_capture(thread, caller.ip, caller.cfa, caller.bp);
+    if (__builtin_expect(stack == TT_STACK_ROOT || !tt_lane_reserve(thread, TT_EVENT_MAX), 0)) {
+        tt_lane_drop(thread);
+        return;
+    }
+    if (__builtin_expect(!tt_record_is_packable(addr, 0), 0)) {
+        tt_record_wide(thread, kind == TT_KIND_FREE ? TT_OP_FREE : TT_OP_REALLOC_BEGIN, addr, 0,
+                       stack);
+        return;
+    }
+    thread->at =
+        tt_encode_death(thread->at, &thread->delta, kind, addr, stack, tt_clock_stamp());
+    thread->event_count++;
+    tt_lane_publish(thread);
+}
+
+/* Records that a block was born: after the real allocation. errno is kept. */
+static inline __attribute__((always_inline)) void tt_record_birth(TtThread *thread, TtKind kind,
+                                                                  const void *ptr, uint64_t size,
+                                                                  TtCaller caller) {
+    TtThread *used = thread;
+
+    if (__builtin_expect(thread->busy_frame != 0, 0)) {
+        used = tt_record_enter_cold(thread, caller.cfa, false);
+        if (used == NULL)
+            return;
+    }
+    used->busy_frame = caller.cfa;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    tt_record_birth_in(used, kind, (uint64_t)ptr, size, caller);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    used->busy_frame = 0;
+    if (__builtin_expect(used != thread, 0))
+        tt_record_leave_cold(thread, used);
+}
+
+/* Records that a block is about to die: before the real call. errno is kept. */
+static inline __attribute__((always_inline)) void
+tt_record_death(TtThread *thread, TtKind kind, const void *ptr, TtCaller caller) {
+    TtThread *used = thread;
+
+    if (__builtin_expect(thread->busy_frame != 0, 0)) {
+        used = tt_record_enter_cold(thread, caller.cfa, true);
+        if (used == NULL)
+            return;
+    }
+    used->busy_frame = caller.cfa;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    tt_record_death_in(used, kind, (uint64_t)ptr, caller);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    used->busy_frame = 0;
+    if (__builtin_expect(used != thread, 0))
+        tt_record_leave_cold(thread, used);
+}
+
+/* Enters the lane for a record that is none of a block's; NULL: not now. tt_record_end leaves. */
+TtThread *tt_record_begin(uintptr_t frame);
+void tt_record_end(TtThread *used);

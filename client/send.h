@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a full chunk leads to: waking the daemon, and waiting for it as far as the session may. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "client/thread.h"
+
+/* Tells a sleeping daemon that a lane has something to read. */
+void tt_send_doorbell(TtThread *thread);
+
+/* Is chunk @number of the lane free to be written? */
+static inline bool tt_send_has_room(const TtThread *thread, uint64_t number) {
+    /* Pairs with the release in tt_lane_drain: what was there has been copied out. */
+    uint64_t read =
+        atomic_load_explicit(&thread->control->read_position, memory_order_acquire);
+
+    return number < read / TT_CHUNK_BYTES + thread->chunk_count;
+}
+
+/* Waits until it is: in a lossless session as long as the connection stands, else as long as the
+ * process has not yet waited TT_WAIT_BOUND_NS in all. Signals are delivered; a handler may leave
+ * by longjmp. Returns whether there is room. */
+bool tt_send_wait(TtThread *thread, uint64_t number);

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/session.h"
+
+#include <cpuid.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+
+#include "client/connect.h"
+#include "client/glibc.h"
+#include "client/lane.h"
+#include "client/lanes.h"
+#include "client/lock.h"
+#include "client/names.h"
+#include "client/operators.h"
+#include "client/real.h"
+#include "client/sys.h"
+
+#define LOOK_EVERY_HOOKS 1024u          /* untraced hooks of a thread between two looks at the clock */
+#define LOOK_EVERY_NS 1000000000u       /* and between two looks for a daemon */
+#define LOSSLESS_ANSWER_NS 5000000000u  /* who must be traced waits longer for the hello's answer */
+
+__thread TtSelf tt_self __attribute__((tls_model("initial-exec"))) = {.generation = 1};
+TtGate tt_gate;
+TtSession tt_session = {.fd = -1, .options = {.follows = true}};
+bool tt_clock_is_tsc;
+const char *tt_program_path = "";
+
+static TtLock lock;                     /* of starting, ending, attaching */
+static uint32_t last_generation = 1;
+static _Atomic uint64_t next_look_ns;
+static char program_path[4096];
+static char **program_arguments;
+static int program_argument_count;
+static uint8_t message[TT_MESSAGE_MAX]; /* under the lock */
+
+void tt_clock_init(void) {
+    unsigned a, b, c, d;
+
+    tt_clock_is_tsc = __get_cpuid(0x80000007, &a, &b, &c, &d) != 0 && (d & 1u << 8) != 0;
+}
+
+static TtString string_of(const char *text) {
+    return (TtString){.text = text, .len = strnlen(text, TT_STRING_MAX)};
+}
+
+/* Nothing of the program's has run yet. */
+static bool is_beginning;
+
+static size_t write_hello(void) {
+    uint8_t *at = tt_connect_begin(message), *end = message + sizeof message;
+    uint64_t now = tt_sys_monotonic_ns();
+    TtRecordHello hello = {
+        .session = {.text = (const char *)tt_session.id, .len = sizeof tt_session.id},
+        .pid = (uint64_t)tt_sys_getpid(),
+        .executable = string_of(tt_program_path),
+        .clock = tt_clock_is_tsc ? TT_CLOCK_TSC : TT_CLOCK_MONOTONIC,
+        .clock_shift = TT_STAMP_SHIFT,
+        .start_stamp = tt_clock_stamp(),
+        .start_monotonic_ns = now,
+        .start_realtime_ns = tt_sys_realtime_ns(),
+        .page_size = getauxval(AT_PAGESZ),
+        .sample_bytes = 0,
+        .flags = (tt_session.options.is_lossless ? TT_HELLO_LOSSLESS : 0) |
+                 (tt_session.options.records_free_stacks ? TT_HELLO_FREE_STACKS : 0) |
+                 (tt_session.options.is_dormant ? TT_HELLO_DORMANT : 0),
+        .parent_relation = tt_session.parent_relation,
+        .untraced_before_ns = is_beginning ? 0 : now - tt_session.start_monotonic_ns,
+    };
+
+    if (tt_session.parent_relation != TT_RELATION_NONE)
+        hello.parent_session =
+            (TtString){.text = (const char *)tt_session.parent_id, .len = TT_SESSION_ID_BYTES};
+    at += tt_encode_hello(at, (size_t)(end - at), &hello);
+    for (int i = 0; i < program_argument_count; i++) {
+        TtRecordArgument argument = {.text = string_of(program_arguments[i])};
+        size_t len = tt_encode_argument(at, (size_t)(end - at), &argument);
+        if (len == 0)
+            break; /* the rest of a very long command line is left out */
+        at += len;
+    }
+    return (size_t)(at - message);
+}
+
+static int greet(int fd) {
+    uint64_t bound = tt_session.options.is_lossless ? LOSSLESS_ANSWER_NS : TT_WAIT_BOUND_NS;
+    int memory_fd = -1;
+
+    int r = tt_connect_send(fd, message, write_hello(), -1);
+    if (r < 0)
+        return r;
+    long len = tt_connect_receive(fd, message, sizeof message, &memory_fd,
+                                  tt_sys_monotonic_ns() + bound);
+    if (len < 0)
+        return (int)len;
+    return tt_connect_take_lanes(message, (size_t)len, memory_fd);
+}
+
+/* Under the lock. */
+static int start_locked(void) {
+    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) != 0)
+        return 0;
+
+    int fd = tt_connect_open();
+    if (fd < 0)
+        return fd;
+    tt_lanes_reset();
+    tt_session.fd = fd;
+    tt_session.fd_cookie = tt_connect_cookie(fd);
+    int r = greet(fd);
+    if (r < 0) {
+        if (tt_connect_cookie(fd) == tt_session.fd_cookie)
+            tt_sys_close(fd);
+        tt_session.fd = -1;
+        return r;
+    }
+    tt_stack_restart_session();
+
+    /* The gate first: whoever sees a generation with a shut gate takes itself for a forked child. */
+    uint32_t generation = ++last_generation;
+    atomic_store_explicit(&tt_gate.generation, generation, memory_order_release);
+    __atomic_store_n(&tt_session.generation, generation, __ATOMIC_RELEASE);
+    return 0;
+}
+
+int tt_session_start(void) {
+    uint64_t mask;
+
+    if (tt_session.is_barred)
+        return -EPERM;
+    tt_lock_take(&lock, &mask);
+    int r = start_locked();
+    tt_lock_release(&lock, &mask);
+    return r;
+}
+
+void tt_session_lose(void) {
+    uint64_t mask;
+
+    tt_lock_take(&lock, &mask);
+    if (__atomic_exchange_n(&tt_session.generation, 0, __ATOMIC_RELEASE) != 0) {
+        atomic_store_explicit(&tt_gate.generation, 0, memory_order_release);
+        if (tt_connect_cookie(tt_session.fd) == tt_session.fd_cookie)
+            tt_sys_close(tt_session.fd);
+        tt_session.fd = -1;
+        atomic_store_explicit(&next_look_ns, tt_sys_monotonic_ns() + LOOK_EVERY_NS,
+                              memory_order_relaxed);
+    }
+    tt_lock_release(&lock, &mask);
+}
+
+/* A child that fork made: a session of its own, which says whose child it is. */
+static void begin_as_child(void) {
+    tt_lock_after_fork(&lock);
+    uint64_t mask;
+    tt_lock_take(&lock, &mask);
+    if (__atomic_exchange_n(&tt_session.generation, 0, __ATOMIC_RELAXED) != 0) {
+        if (tt_connect_cookie(tt_session.fd) == tt_session.fd_cookie)
+            tt_sys_close(tt_session.fd);
+        tt_session.fd = -1;
+        tt_lanes_after_fork();
+        tt_stack_after_fork();
+        memcpy(tt_session.parent_id, tt_session.id, sizeof tt_session.id);
+        tt_session.parent_relation = TT_RELATION_FORK;
+        TT_SYS3(SYS_getrandom, tt_session.id, sizeof tt_session.id, 0);
+        tt_session.start_monotonic_ns = tt_sys_monotonic_ns();
+        is_beginning = true; /* all that it has done so far it did before it was a process */
+        if (!tt_session.options.follows)
+            tt_session.is_barred = true;
+        else
+            start_locked();
+        is_beginning = false;
+    }
+    tt_lock_release(&lock, &mask);
+}
+
+/* Rarely: has a daemon come? */
+static void look_again(void) {
+    if (tt_self.countdown++ % LOOK_EVERY_HOOKS != 0)
+        return;
+
+    uint64_t now = tt_sys_monotonic_ns();
+    uint64_t due = atomic_load_explicit(&next_look_ns, memory_order_relaxed);
+    if (now < due || !atomic_compare_exchange_strong_explicit(&next_look_ns, &due,
+                                                              now + LOOK_EVERY_NS,
+                                                              memory_order_relaxed,
+                                                              memory_order_relaxed))
+        return;
+    tt_session_start();
+}
+
+static TtThread *attach(uint32_t generation) {
+    uint64_t mask;
+    TtThread *thread = NULL;
+
+    tt_lock_take(&lock, &mask);
+    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) == generation) {
+        thread = tt_lanes_attach(tt_sys_gettid());
+        if (thread != NULL) {
+            tt_self.thread = thread;
+            tt_self.generation = generation;
+        } else {
+            /* Declared, though no lane can tell of it. */
+            atomic_fetch_add_explicit(&tt_session.control->dropped_events, 1,
+                                      memory_order_relaxed);
+        }
+    }
+    tt_lock_release(&lock, &mask);
+    return thread;
+}
+
+__attribute__((cold, noinline)) TtThread *tt_session_thread_slow(void) {
+    uint32_t generation = atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
+
+    if (generation == 0) {
+        if (tt_session.is_barred || !tt_session.is_ready)
+            return NULL;
+        if (__atomic_load_n(&tt_session.generation, __ATOMIC_ACQUIRE) != 0)
+            begin_as_child();
+        else
+            look_again();
+        generation = atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
+        if (generation == 0)
+            return NULL;
+    }
+    if (tt_self.generation == generation ||
+        atomic_load_explicit(&tt_session.control->is_recording, memory_order_relaxed) == 0)
+        return NULL; /* dormant */
+    return attach(generation);
+}
+
+static const char *value_of(const char *entry, const char *name) {
+    size_t len = strlen(name);
+
+    return strncmp(entry, name, len) == 0 && entry[len] == '=' ? entry + len + 1 : NULL;
+}
+
+/* A whole decimal number; false for anything else. */
+static bool read_number(const char *text, uint64_t *ret_number) {
+    uint64_t number = 0;
+
+    if (*text == '\0')
+        return false;
+    for (; *text != '\0'; text++)
+        if (*text < '0' || *text > '9' || __builtin_mul_overflow(number, 10u, &number) ||
+            __builtin_add_overflow(number, (uint64_t)(*text - '0'), &number))
+            return false;
+    *ret_number = number;
+    return true;
+}
+
+static bool read_switch(const char *text, bool otherwise) {
+    return strcmp(text, "1") == 0 ? true : strcmp(text, "0") == 0 ? false : otherwise;
+}
+
+/* Nonsense in TT_* leaves the program untraced; it may not be ours to complain. */
+static void read_options(char **environment) {
+    TtOptions *options = &tt_session.options;
+    const char *value;
+
+    for (char **entry = environment; entry != NULL && *entry != NULL; entry++) {
+        if ((value = value_of(*entry, "TT_SOCKET_DIR")) != NULL) {
+            options->socket_dir = value;
+            tt_session.is_barred |= value[0] != '/';
+        } else if ((value = value_of(*entry, "XDG_RUNTIME_DIR")) != NULL)
+            options->runtime_dir = value;
+        else if ((value = value_of(*entry, "TT_ENABLE")) != NULL)
+            options->is_dormant = !read_switch(value, true);
+        else if ((value = value_of(*entry, "TT_SAMPLE")) != NULL)
+            tt_session.is_barred |= !read_number(value, &options->sample_bytes);
+        else if ((value = value_of(*entry, "TT_LOSSLESS")) != NULL)
+            options->is_lossless = read_switch(value, false);
+        else if ((value = value_of(*entry, "TT_FOLLOW")) != NULL)
+            options->follows = read_switch(value, true);
+        else if ((value = value_of(*entry, "TT_FREE_STACKS")) != NULL)
+            options->records_free_stacks = read_switch(value, false);
+    }
+}
+
+static void find_program_path(void) {
+    const char *given = (const char *)getauxval(AT_EXECFN);
+    long len =
+        TT_SYS3(SYS_readlink, "/proc/self/exe", program_path, sizeof program_path - 1);
+
+    if (len > 0)
+        program_path[len] = '\0';
+    else if (given != NULL)
+        strncpy(program_path, given, sizeof program_path - 1);
+    tt_program_path = program_path;
+}
+
+/* Tracing the tracer would feed it with itself. */
+static bool is_our_own_tool(void) {
+    static const char *const names[] = {"tt-daemon", "tt-ctl", "tt-symbolizer"};
+    const char *slash = strrchr(program_path, '/'), *name = slash != NULL ? slash + 1 : program_path;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* All that may have the loader allocate. */
+static void prepare(int argc, char **argv, char **environment) {
+    tt_session.start_monotonic_ns = tt_sys_monotonic_ns();
+    tt_operators_init();
+    program_arguments = argv;
+    program_argument_count = argc;
+    find_program_path();
+    read_options(environment);
+    if (is_our_own_tool() || !tt_real_is_in_use())
+        tt_session.is_barred = true;
+    if (tt_session.is_barred)
+        return;
+
+    tt_clock_init();
+    TT_SYS3(SYS_madvise, &tt_gate, sizeof tt_gate, MADV_WIPEONFORK);
+    TT_SYS3(SYS_getrandom, tt_session.id, sizeof tt_session.id, 0);
+    tt_stack_init();
+}
+
+/* The linker's -z initfirst has this run before every other library's constructor, even libc's:
+ * environ is not yet set, but the arguments are passed. */
+__attribute__((constructor(101))) static void begin(int argc, char **argv, char **environment) {
+    if (getauxval(AT_SECURE) != 0 || !tt_glibc_is_there()) {
+        tt_session.is_barred = true;
+        return;
+    }
+    tt_real_find();
+    tt_real_set_aside(true);
+    prepare(argc, argv, environment);
+    tt_real_set_aside(false);
+    if (tt_session.is_barred)
+        return;
+    is_beginning = true;
+    tt_session_start();
+    is_beginning = false;
+    atomic_store_explicit(&next_look_ns, tt_sys_monotonic_ns() + LOOK_EVERY_NS,
+                          memory_order_relaxed);
+    tt_session.is_ready = true;
+}
+
+__attribute__((destructor(101))) static void end(void) {
+    if (tt_session.is_ready)
+        tt_names_end();
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one root of the client: is this process traced, by which session, since when.
+ *
+ * A hook asks one question first: does the calling thread's generation equal the gate's? The gate
+ * lies in a page that the kernel zeroes in a forked child (MADV_WIPEONFORK: also after _Fork and
+ * raw clone, where no atfork handler runs), and is 0 while there is no session. */
+#pragma once
+
+#include "client/clock.h"
+#include "client/thread.h"
+
+typedef struct TtSelf {
+    TtThread *thread;    /* this thread's lane, valid for its generation */
+    uint32_t generation; /* of the session that the lane belongs to; 1: none yet */
+    uint32_t countdown;  /* untraced hooks until the next look for a daemon */
+} TtSelf;
+
+extern __thread TtSelf tt_self __attribute__((tls_model("initial-exec")));
+
+typedef struct TtGate {
+    _Alignas(4096) _Atomic uint32_t generation; /* from 2; 0: not traced, or a forked child */
+} TtGate;
+
+extern TtGate tt_gate;
+
+typedef struct TtOptions {
+    const char *socket_dir; /* NULL: the default places */
+    const char *runtime_dir;
+    uint64_t sample_bytes;
+    bool is_dormant;
+    bool is_lossless;
+    bool follows;
+    bool records_free_stacks;
+} TtOptions;
+
+typedef struct TtSession {
+    TtOptions options;
+    TtLaneControl *control; /* the session's own block in segment 0 */
+    int fd;                 /* the events socket, at 100 or above; -1: none */
+    uint64_t fd_cookie;     /* SO_COOKIE: proof that fd is still ours */
+    uint8_t id[TT_SESSION_ID_BYTES];
+    uint8_t parent_id[TT_SESSION_ID_BYTES];
+    TtRelation parent_relation;
+    uint32_t generation; /* as the gate's, but survives a fork: tells a child that it is one */
+    bool is_barred;      /* never to be traced (set-uid, our own tools, TT_* nonsense) */
+    bool is_ready;       /* the constructor has run */
+    uint64_t start_monotonic_ns; /* of the process, as far as we saw it */
+} TtSession;
+
+extern TtSession tt_session;
+extern const char *tt_program_path; /* of the executable, for the hello and the module table */
+
+/* Cold half of tt_session_thread: attaches, looks for a daemon, notices a fork. NULL: untraced. */
+TtThread *tt_session_thread_slow(void);
+
+/* The calling thread's lane, or NULL where it is not traced. */
+static inline __attribute__((always_inline)) TtThread *tt_session_thread(void) {
+    uint32_t generation = atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
+
+    if (__builtin_expect(tt_self.generation == generation, 1) &&
+        __builtin_expect(
+            atomic_load_explicit(&tt_session.control->is_recording, memory_order_relaxed), 1))
+        return tt_self.thread;
+    return tt_session_thread_slow();
+}
+
+/* Connects now. Returns 0, or a negative errno: -ENOENT or -ECONNREFUSED without a daemon. */
+int tt_session_start(void);
+
+/* The connection broke: untraced from here on, until a daemon is found again. Any thread. */
+void tt_session_lose(void);
