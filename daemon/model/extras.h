@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What only some blocks have: a name, a scope, an earlier self. Kept apart, so that a plain block
+ * stays small; a block that has any carries the number of its extras in place of its site. */
+#pragma once
+
+#include "model/reserve.h"
+#include "model/snapshot.h"
+
+G_BEGIN_DECLS
+
+typedef struct TtExtras {
+    guint64 resized_from; /* id, or 0 */
+    guint64 addr, size;   /* in the history only: where they do not fit there */
+    guint32 site;         /* what the block's own field would hold */
+    guint32 variable;     /* or TT_NONE */
+    guint32 scope;        /* or TT_NONE */
+    guint32 parent;       /* slot of the block that this one lies in, or 0 */
+    guint32 freed_stack;  /* in the history only; a stack's id, or TT_STACK_NONE */
+    guint32 older;        /* extras with the name before, for pins that saw it; or 0 */
+    guint32 since_pin;    /* the newest pin when the name was given: it and older ones saw another */
+    guint32 next_free;
+} TtExtras;
+
+typedef struct TtExtrasPool {
+    TtReserve memory;
+    guint32 end; /* first number never used; 0 is none */
+    guint32 first_free;
+} TtExtrasPool;
+
+void tt_extras_pool_init(TtExtrasPool *pool, gsize max_bytes, TtBudget *budget);
+void tt_extras_pool_clear(TtExtrasPool *pool);
+
+static inline TtExtras *tt_extras_get(const TtExtrasPool *pool, guint32 number) {
+    return (TtExtras *)(gpointer)pool->memory.base + number;
+}
+
+/* Returns the number of empty extras for @site, or 0: no room. */
+guint32 tt_extras_new(TtExtrasPool *pool, guint32 site);
+
+/* Returns the number of a copy that has no older ones, or 0: no room. */
+guint32 tt_extras_copy(TtExtrasPool *pool, guint32 number);
+
+/* Frees extras and their older ones. */
+void tt_extras_free(TtExtrasPool *pool, guint32 number);
+
+/* Frees the older ones only. */
+void tt_extras_forget_older(TtExtrasPool *pool, guint32 number);
+
+/* The variable that a block had for @pin (a pin's number). */
+guint32 tt_extras_variable_at(const TtExtrasPool *pool, guint32 number, guint32 pin);
+
+G_END_DECLS

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reserved addresses, committed step by step. They are mapped without access first, which costs
+ * nothing even where the kernel does not overcommit. Steps grow with what is there: a session of
+ * ten blocks takes a page or two, and one of millions lies in huge pages, without which half the
+ * time of an event at random goes into address translation. */
+#include "model/reserve.h"
+
+#include <sys/mman.h>
+
+#define STEP_BYTES ((gsize)16 << 10)
+#define HUGE_BYTES ((gsize)2 << 20)
+
+static gsize round_up(gsize bytes, gsize unit) { return (bytes + unit - 1) / unit * unit; }
+
+void tt_reserve_init(TtReserve *reserve, gsize max_bytes, TtBudget *budget) {
+    *reserve = (TtReserve){.max_bytes = round_up(max_bytes, STEP_BYTES), .budget = budget};
+}
+
+void tt_reserve_clear(TtReserve *reserve) {
+    if (reserve->mapping)
+        munmap(reserve->mapping, reserve->mapping_bytes);
+    if (reserve->budget)
+        tt_budget_give(reserve->budget, reserve->committed_bytes);
+    *reserve = (TtReserve){.budget = NULL};
+}
+
+static void map(TtReserve *reserve) {
+    gsize bytes = reserve->max_bytes + HUGE_BYTES;
+    gpointer mapping =
+        mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (mapping == MAP_FAILED) /* as GLib does where memory has run out */
+        g_error("Cannot reserve %" G_GSIZE_FORMAT " bytes of addresses for a session", bytes);
+    reserve->mapping = mapping;
+    reserve->mapping_bytes = bytes;
+    reserve->base = (guint8 *)round_up((gsize)mapping, HUGE_BYTES);
+}
+
+gboolean tt_reserve_grow(TtReserve *reserve, gsize bytes) {
+    gsize committed = reserve->committed_bytes;
+
+    if (bytes <= committed)
+        return TRUE;
+    if (bytes > reserve->max_bytes)
+        return FALSE;
+    if (!reserve->mapping)
+        map(reserve);
+
+    gsize target = MAX(bytes, committed + CLAMP(committed / 4, STEP_BYTES, HUGE_BYTES));
+    target = round_up(target, target < 2 * HUGE_BYTES ? STEP_BYTES : HUGE_BYTES);
+    target = MIN(target, reserve->max_bytes);
+    if (reserve->budget && !tt_budget_take(reserve->budget, target - committed))
+        return FALSE;
+    if (mprotect(reserve->base + committed, target - committed, PROT_READ | PROT_WRITE) < 0) {
+        if (reserve->budget)
+            tt_budget_give(reserve->budget, target - committed);
+        return FALSE;
+    }
+    reserve->committed_bytes = target;
+    if (target > 2 * HUGE_BYTES) {
+        gsize first = committed < 2 * HUGE_BYTES ? 2 * HUGE_BYTES : committed & ~(HUGE_BYTES - 1);
+
+        /* A wish; without it all is as right, and slower. */
+        (void)madvise(reserve->base + first, target - first, MADV_HUGEPAGE);
+    }
+    return TRUE;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session: what is known of one process image. Events go in here, in their one order; a snapshot
+ * (snapshot.h) is how anything comes out. Owned by one worker: every function here is for the
+ * owner's thread alone, and none blocks. */
+#pragma once
+
+#include <glib.h>
+
+#include "protocol/decode.h"
+
+G_BEGIN_DECLS
+
+/* Stamps to nanoseconds since the session began: (stamp - start_stamp) * mult >> shift. Fixed when
+ * the session begins, so that one event has one time in every export. */
+typedef struct TtTimescale {
+    guint64 start_stamp;
+    guint64 mult;
+    guint shift;
+    guint64 start_realtime_ns;
+} TtTimescale;
+
+/* Stamps before the session's start are its start. */
+static inline guint64 tt_timescale_ns(const TtTimescale *scale, guint64 stamp) {
+    if (stamp <= scale->start_stamp)
+        return 0;
+    return (guint64)(((unsigned __int128)(stamp - scale->start_stamp) * scale->mult) >>
+                     scale->shift);
+}
+
+typedef enum TtSessionState {
+    TT_SESSION_RUNNING,
+    TT_SESSION_EXITED,
+    TT_SESSION_KILLED,
+    TT_SESSION_EXEC,
+    TT_SESSION_ENDED, /* the cause cannot be known */
+    TT_SESSION_LOST,  /* the connection broke and the process may live */
+} TtSessionState;
+
+/* The words of TtSessionState as they stand in JSON: "running", … */
+const char *tt_session_state_name(TtSessionState state);
+
+/* What a session is told of itself when it begins. Strings are raw bytes, perhaps not UTF-8. */
+typedef struct TtSessionInfo {
+    guint8 id[TT_SESSION_ID_BYTES];
+    gint pid;      /* in the daemon's pid namespace */
+    gint own_pid;  /* as the process sees itself */
+    char *exe;
+    char **command_line; /* NULL-terminated */
+    TtTimescale timescale;
+    guint64 page_size;
+    guint64 sample_bytes;
+    guint hello_flags; /* TtHelloFlags */
+    TtRelation parent_relation;
+    guint8 parent_id[TT_SESSION_ID_BYTES]; /* meaningful unless TT_RELATION_NONE */
+    guint64 untraced_before_ns;
+} TtSessionInfo;
+
+TtSessionInfo *tt_session_info_copy(const TtSessionInfo *info);
+void tt_session_info_free(TtSessionInfo *info);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtSessionInfo, tt_session_info_free)
+
+/* Bounds of what a session keeps. Past one, detail is shed and declared, totals never. */
+typedef struct TtModelLimits {
+    gsize history_blocks;  /* freed lifecycles kept in full; the newest stay */
+    gsize stack_nodes;     /* past it stacks become "other" */
+    gsize names;           /* distinct variables, scopes, marks each */
+    gsize timeline_points;
+    gsize detail_bytes;    /* blocks and their index; past it new blocks are counted only */
+} TtModelLimits;
+
+void tt_model_limits_init(TtModelLimits *limits); /* the defaults */
+
+typedef struct TtSession TtSession;
+
+/**
+ * tt_session_new:
+ * @info: (transfer none): copied
+ * @limits: (nullable): copied; %NULL for the defaults
+ *
+ * Returns: (transfer full): an empty running session; never %NULL
+ */
+TtSession *tt_session_new(const TtSessionInfo *info, const TtModelLimits *limits);
+void tt_session_free(TtSession *session);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtSession, tt_session_free)
+
+const TtSessionInfo *tt_session_get_info(const TtSession *session);
+
+/**
+ * tt_session_apply:
+ * @events: in order of their stamps; thread is an index from tt_session_get_thread
+ *
+ * Applies heap events. Nothing in them is trusted: the impossible is counted (unknown frees, births
+ * at a live address, which synthesize the missing free) and the books stay balanced. A reallocation
+ * changes the live bytes in one step, at its REALLOC_END. The hot path: prefetches across @events, allocates nothing per event.
+ */
+void tt_session_apply(TtSession *session, const TtEvent *events, gsize count);
+
+/* Definitions. They are given as soon as they are read, ahead of the events in order. FALSE: out of
+ * bounds or a second definition of an id; the session is as before. */
+gboolean tt_session_define_stack(TtSession *session, const TtRecordStack *record);
+gboolean tt_session_define_module(TtSession *session, const TtRecordModule *record);
+gboolean tt_session_define_segment(TtSession *session, const TtRecordSegment *record);
+void tt_session_end_module(TtSession *session, const TtRecordModuleGone *record);
+
+/* The index of the thread with this kernel tid that writes lane @lane now; made when it is new. A tid that comes
+ * back in another lane, or in the same one after tt_session_end_thread, is another thread. Indices go up to 65534, then one thread "other" serves all. */
+guint16 tt_session_get_thread(TtSession *session, guint lane, guint32 tid);
+
+/* The thread that writes lane @lane has ended. */
+void tt_session_end_thread(TtSession *session, guint lane);
+
+void tt_session_name_thread(TtSession *session, guint16 thread, const TtRecordThread *record);
+
+/* What is in order with the events: the caller has applied all earlier ones. */
+void tt_session_fail_realloc(TtSession *session, guint16 thread, guint64 stamp);
+void tt_session_add_mark(TtSession *session, guint64 stamp, TtString name);
+void tt_session_name_block(TtSession *session, guint16 thread, const TtRecordVariable *record);
+void tt_session_enter_scope(TtSession *session, guint16 thread, const TtRecordScopeEnter *record);
+void tt_session_leave_scope(TtSession *session, guint16 thread, const TtRecordScopeLeave *record);
+void tt_session_add_gap(TtSession *session, guint16 thread, const TtRecordGap *record);
+
+/* Sets the number of events known dropped and not declared by a gap (lanes' live counters). */
+void tt_session_set_dropped(TtSession *session, guint64 dropped_events);
+
+/* The process or the connection ended. @exit_status: as from wait(2) (WIFEXITED …), or -1 where it
+ * cannot be known. @stamp: 0 for the last event's. May be called again with better knowledge (state ENDED to EXITED). */
+void tt_session_end(TtSession *session, TtSessionState state, gint exit_status, guint64 stamp);
+
+/* Notes something that makes the figures less than exact, once each: a sentence for people. */
+void tt_session_add_doubt(TtSession *session, const char *sentence);
+
+/* What `list` shows. Cheap. */
+typedef struct TtSummary {
+    TtSessionState state;
+    gint exit_status; /* as from wait(2), or -1 */
+    guint64 live_bytes, live_blocks, peak_bytes;
+    guint64 cumulative_allocations, cumulative_allocated;
+    guint64 events; /* allocations and frees recorded, a realloc of a block is two */
+    guint64 dropped_events;
+    guint64 state_bytes; /* memory that the session holds in the daemon */
+} TtSummary;
+
+void tt_session_get_summary(const TtSession *session, TtSummary *ret_summary);
+
+G_END_DECLS

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A snapshot: the state of a session at one instant, for readers on other threads.
+ *
+ * Taking one copies what is small (totals, sites, threads, names, timeline, history) and pins the
+ * rest: blocks that live at the instant stay readable, dead or alive, until the pin is released.
+ * Those are read in slices, by the owner on the reader's behalf (TtLiveFetch), so intake goes on. */
+#pragma once
+
+#include "model/session.h"
+
+G_BEGIN_DECLS
+
+#define TT_TIME_NONE G_MAXUINT64 /* has not happened */
+#define TT_NONE G_MAXUINT32      /* no such index */
+
+typedef struct TtBlockRow {
+    guint64 id;   /* from 1, in order of birth, never reused in the session */
+    guint64 addr;
+    guint64 size;
+    guint64 born_ns;
+    guint64 died_ns;      /* TT_TIME_NONE: alive */
+    guint64 resized_from; /* id, or 0 */
+    guint32 stack;        /* id; see tt_snapshot_get_frames */
+    guint32 freed_stack;  /* TT_STACK_NONE where unknown */
+    guint32 variable;     /* index into variables, or TT_NONE */
+    guint32 scope;        /* index into scopes, or TT_NONE */
+    guint32 thread;       /* index into threads */
+    guint32 freed_by;     /* index into threads, or TT_NONE */
+    gboolean is_inherited;
+} TtBlockRow;
+
+typedef struct TtSiteRow {
+    guint32 stack;
+    guint64 live_blocks, live_bytes;
+    guint64 cumulative_blocks, cumulative_bytes;
+    guint64 freed_blocks, freed_bytes;
+    guint64 peak_bytes;  /* its share of the session's peak */
+    guint64 peak_blocks; /* blocks it had then */
+    guint64 temporary_blocks;
+    guint64 lifetime_min_ns, lifetime_median_ns, lifetime_p95_ns, lifetime_max_ns; /* of the freed; all 0 where none */
+} TtSiteRow;
+
+typedef struct TtFrame {
+    guint64 ip;
+    guint32 module; /* index into modules, or TT_NONE */
+    gboolean is_exact_ip; /* else ip is a return address */
+} TtFrame;
+
+typedef struct TtModuleRow {
+    guint32 id;
+    char *path; /* raw bytes */
+    GBytes *build_id;
+    guint64 bias, start, end;
+    guint64 added_ns, removed_ns; /* TT_TIME_NONE: still there */
+} TtModuleRow;
+
+typedef struct TtThreadRow {
+    guint32 tid;
+    char *name; /* raw bytes; "" where unknown */
+    guint64 allocations, allocated, frees, freed; /* done by this thread */
+    guint64 live_blocks, live_bytes;              /* born in it and alive */
+} TtThreadRow;
+
+typedef struct TtVariableRow {
+    char *name, *type, *file, *function; /* raw bytes; "" where unknown */
+    guint line;
+    guint64 named_blocks; /* how often a block got this name */
+    guint64 live_blocks, live_bytes;
+    guint64 cumulative_bytes;
+} TtVariableRow;
+
+typedef struct TtScopeRow {
+    char *name;
+    guint32 parent; /* index, or TT_NONE */
+    guint64 entered;
+    guint64 allocations, allocated;
+    guint64 live_blocks, live_bytes;
+} TtScopeRow;
+
+typedef struct TtTimePoint {
+    guint64 t_ns;
+    guint64 live_bytes, live_blocks;
+} TtTimePoint;
+
+typedef struct TtMarkRow {
+    char *name;
+    guint64 t_ns;
+    guint64 live_bytes, live_blocks;
+} TtMarkRow;
+
+typedef struct TtGapRow {
+    guint32 thread;
+    guint64 first_ns, last_ns;
+    guint64 dropped_events;
+} TtGapRow;
+
+typedef struct TtTotals {
+    guint64 live_blocks, live_bytes;
+    guint64 cumulative_allocations, cumulative_allocated;
+    guint64 cumulative_frees, cumulative_freed;
+    guint64 reallocations, temporary_allocations;
+    guint64 inherited_blocks, inherited_bytes;
+    guint64 peak_bytes, peak_blocks, peak_ns; /* peak_blocks: blocks alive at the peak of bytes */
+    guint64 events;
+} TtTotals;
+
+typedef struct TtCompleteness {
+    gboolean exact;
+    guint64 dropped_events;
+    guint64 unknown_frees, double_frees, synthesized_frees;
+    guint64 truncated_stacks; /* allocations whose stack was cut */
+    guint64 untraced_before_ns;
+    guint64 shed_blocks; /* alive but counted only, for want of memory */
+    guint64 history_dropped; /* freed lifecycles that made room for newer ones */
+    GPtrArray *doubts; /* of char *: sentences */
+} TtCompleteness;
+
+typedef struct TtSnapshot TtSnapshot;
+
+/* Reads up to @max pinned live blocks, from where it stopped last. Called on the reader's thread;
+ * has the owner run tt_session_read_live. Returns 0 at the end. */
+typedef gsize (*TtLiveFetch)(gpointer data, TtBlockRow *ret_rows, gsize max);
+
+/* A pin, as the owner knows it. */
+typedef struct TtPin TtPin;
+
+/**
+ * tt_snapshot_new:
+ * @session: its owner's thread calls
+ * @ret_pin: (out): to be given to tt_session_read_live, and to tt_session_unpin in the end
+ *
+ * Returns: (transfer full): the state after the last applied event
+ */
+TtSnapshot *tt_snapshot_new(TtSession *session, TtPin **ret_pin);
+
+/* Owner's thread. Writes up to @max blocks that lived at the pin, in order of their slots, each
+ * once; keeps its place in the pin. Returns how many; 0 at the end. tt_session_rewind_pin starts over. */
+gsize tt_session_read_live(TtSession *session, TtPin *pin, TtBlockRow *ret_rows, gsize max);
+void tt_session_rewind_pin(TtSession *session, TtPin *pin);
+void tt_session_unpin(TtSession *session, TtPin *pin);
+
+/* How the holder reads live blocks; @rewind starts over. Without it there are none. */
+void tt_snapshot_set_fetch(TtSnapshot *snapshot, TtLiveFetch fetch, void (*rewind)(gpointer data),
+                           gpointer data);
+
+/* Any one thread at a time. */
+gsize tt_snapshot_next_live(TtSnapshot *snapshot, TtBlockRow *ret_rows, gsize max);
+void tt_snapshot_rewind_live(TtSnapshot *snapshot);
+
+/* Frees the copy, not the pin. Any thread. */
+void tt_snapshot_free(TtSnapshot *snapshot);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtSnapshot, tt_snapshot_free)
+
+const TtSessionInfo *tt_snapshot_get_info(const TtSnapshot *snapshot);
+TtSessionState tt_snapshot_get_state(const TtSnapshot *snapshot, gint *ret_exit_status);
+guint64 tt_snapshot_get_time_ns(const TtSnapshot *snapshot); /* of the state shown, session time */
+const TtTotals *tt_snapshot_get_totals(const TtSnapshot *snapshot);
+const TtCompleteness *tt_snapshot_get_completeness(const TtSnapshot *snapshot);
+
+/* Arrays, owned by the snapshot. */
+const TtSiteRow *tt_snapshot_get_sites(const TtSnapshot *snapshot, gsize *ret_count);
+const TtModuleRow *tt_snapshot_get_modules(const TtSnapshot *snapshot, gsize *ret_count);
+const TtThreadRow *tt_snapshot_get_threads(const TtSnapshot *snapshot, gsize *ret_count);
+const TtVariableRow *tt_snapshot_get_variables(const TtSnapshot *snapshot, gsize *ret_count);
+const TtScopeRow *tt_snapshot_get_scopes(const TtSnapshot *snapshot, gsize *ret_count);
+const TtTimePoint *tt_snapshot_get_timeline(const TtSnapshot *snapshot, gsize *ret_count);
+const TtMarkRow *tt_snapshot_get_marks(const TtSnapshot *snapshot, gsize *ret_count);
+const TtGapRow *tt_snapshot_get_gaps(const TtSnapshot *snapshot, gsize *ret_count);
+
+/* The retained freed blocks, oldest first, expanded in slices: from @first, up to @max. */
+gsize tt_snapshot_read_freed(const TtSnapshot *snapshot, gsize first, TtBlockRow *ret_rows,
+                             gsize max);
+gsize tt_snapshot_get_freed_count(const TtSnapshot *snapshot);
+
+/* The frames of a stack, innermost first.
+ *
+ * @ret_frames: TT_STACK_DEPTH_MAX of them have room
+ * @ret_is_truncated: (nullable): the stack went on where the frames end
+ *
+ * Returns how many; 0 for TT_STACK_NONE and ids that are not defined. */
+gsize tt_snapshot_get_frames(const TtSnapshot *snapshot, guint32 stack, TtFrame *ret_frames,
+                             gboolean *ret_is_truncated);
+
+G_END_DECLS
