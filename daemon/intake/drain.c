@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading a lane, live or dead.
+ *
+ * The ring is shared with a program that may be hostile, or torn apart by its own bugs: each value
+ * is loaded once, checked, and used from our copy; bytes are copied out before a single one is
+ * looked at. What does not fit closes this lane and no other.
+ *
+ * Exactly-once is in the positions: they only grow, and what lies below ours was read. */
+#include "intake/drain.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "protocol/checked.h"
+
+#define DAMAGED "A lane's data was damaged: what a thread did after that is missing"
+#define IMPOSSIBLE_TIME "Times were impossible and were set right: the order may be wrong"
+
+struct TtPiece {
+    guint64 position; /* of the first byte in the lane */
+    guint32 len;
+    guint8 bytes[]; /* TT_EVENT_MAX more than len */
+};
+
+TtLane *tt_lane_new(guint index, TtLaneControl *control, const guint8 *chunks,
+                    guint32 chunk_count) {
+    TtLane *lane = g_new0(TtLane, 1);
+
+    lane->control = control;
+    lane->chunks = chunks;
+    lane->ring_bytes = (guint64)chunk_count * TT_CHUNK_BYTES;
+    lane->index = index;
+    lane->last_position = G_MAXUINT64;
+    lane->is_complete = TRUE;
+    g_queue_init(&lane->pieces);
+    return lane;
+}
+
+static void free_first_piece(TtLane *lane, TtDrain *drain) {
+    TtPiece *piece = g_queue_pop_head(&lane->pieces);
+
+    drain->waiting_bytes -= piece->len;
+    tt_budget_give(drain->backlog, piece->len);
+    g_free(piece);
+}
+
+void tt_lane_free(TtLane *lane, TtDrain *drain) {
+    if (!lane)
+        return;
+    while (lane->pieces.length > 0)
+        free_first_piece(lane, drain);
+    g_free(lane->items);
+    g_free(lane);
+}
+
+/* Nothing more is taken from it. What is decoded stays; the rest goes with the next decode. */
+static void close_damaged(TtLane *lane, TtDrain *drain) {
+    lane->is_damaged = lane->is_complete = TRUE;
+    tt_session_add_doubt(drain->session, DAMAGED);
+}
+
+void tt_lane_finish(TtLane *lane) {
+    if (lane->last_position == G_MAXUINT64)
+        lane->last_position =
+            atomic_load_explicit(&lane->control->write_position, memory_order_acquire);
+}
+
+static gboolean take_room(TtLane *lane, TtDrain *drain, gsize len) {
+    if (lane->pieces.length == 0) {
+        /* Without it a lane that lags could be shut out by those that wait for it in the merge. */
+        tt_budget_force(drain->backlog, len);
+    } else if (drain->waiting_bytes + len > drain->ahead_max ||
+               !tt_budget_take(drain->backlog, len)) {
+        return FALSE;
+    }
+    drain->waiting_bytes += len;
+    return TRUE;
+}
+
+static void copy_piece(TtLane *lane, gsize len) {
+    TtPiece *piece = g_malloc(sizeof *piece + len + TT_EVENT_MAX);
+
+    piece->position = lane->position;
+    piece->len = (guint32)len;
+    memcpy(piece->bytes, lane->chunks + lane->position % lane->ring_bytes, len);
+    memset(piece->bytes + len, 0, TT_EVENT_MAX);
+    g_queue_push_tail(&lane->pieces, piece);
+    lane->position += len;
+}
+
+void tt_lane_wake_writer(TtLane *lane) {
+    TtLaneControl *control = lane->control;
+
+    /* Pairs with the writer's store of writer_waits before its last look at read_position: one of
+     * the two sees the other. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&control->writer_waits, memory_order_relaxed) == 0)
+        return;
+    atomic_store_explicit(&control->writer_waits, 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&control->reader_waits, 1, memory_order_release);
+    syscall(SYS_futex, &control->reader_waits, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+gsize tt_lane_drain(TtLane *lane, TtDrain *drain) {
+    if (lane->is_damaged)
+        return 0;
+
+    /* Pairs with the release in tt_lane_publish. */
+    guint64 published =
+        atomic_load_explicit(&lane->control->write_position, memory_order_acquire);
+    if (lane->last_position != G_MAXUINT64)
+        published = lane->last_position;
+    guint64 start = lane->position;
+    if (published == start) {
+        lane->is_complete = TRUE;
+        return 0;
+    }
+    /* A chunk's room is free only when we have read the whole of it. */
+    guint64 oldest = start - start % TT_CHUNK_BYTES;
+    if (published < start || published - oldest > lane->ring_bytes) {
+        close_damaged(lane, drain);
+        return 0;
+    }
+
+    while (lane->position < published) {
+        guint64 chunk_end = lane->position - lane->position % TT_CHUNK_BYTES + TT_CHUNK_BYTES;
+        gsize len = (gsize)(MIN(chunk_end, published) - lane->position);
+
+        if (!take_room(lane, drain, len))
+            break;
+        copy_piece(lane, len);
+    }
+    lane->is_complete = lane->position == published;
+    if (lane->position > start) {
+        /* Pairs with the acquire in tt_send_has_room. */
+        atomic_store_explicit(&lane->control->read_position, lane->position,
+                              memory_order_release);
+        tt_lane_wake_writer(lane);
+    }
+    return (gsize)(lane->position - start);
+}
+
+gboolean tt_lane_has_new_chunk(const TtLane *lane) {
+    if (lane->is_damaged)
+        return FALSE;
+    return atomic_load_explicit(&lane->control->write_position, memory_order_relaxed) /
+               TT_CHUNK_BYTES !=
+           lane->position / TT_CHUNK_BYTES;
+}
+
+/* Whether the chunk's first record tells of the events that its head says were lost. */
+static guint64 peek_gap(const TtLane *lane) {
+    TtChunkReader ahead = lane->reader;
+    TtEvent event;
+    TtRawRecord raw;
+    TtRecordGap gap;
+
+    if (tt_chunk_reader_next(&ahead, &event, &raw) == TT_ITEM_RECORD &&
+        raw.number == TT_RECORD_GAP && tt_decode_gap(&raw, &gap) == 0)
+        return gap.count;
+    return 0;
+}
+
+static gboolean begin_chunk(TtLane *lane, TtDrain *drain, const TtPiece *piece) {
+    if (tt_chunk_reader_init(&lane->reader, piece->bytes, piece->len,
+                             piece->position / TT_CHUNK_BYTES) < 0)
+        return FALSE;
+    lane->is_chunk_over = FALSE;
+    if (lane->reader.head.tid != lane->tid || lane->reader.head.number == 0) {
+        lane->tid = lane->reader.head.tid;
+        lane->thread = tt_session_get_thread(drain->session, lane->index, lane->tid);
+    }
+
+    /* A hook that a handler left by longjmp counted an event that it never published. */
+    guint64 told = tt_saturating_sub(lane->reader.head.events_before, lane->event_count);
+    lane->owed_count = told > 0 ? tt_saturating_sub(told, peek_gap(lane)) : 0;
+    return TRUE;
+}
+
+/* Comes to the next piece that has something to decode. */
+static gboolean seek_piece(TtLane *lane, TtDrain *drain) {
+    for (;;) {
+        TtPiece *piece = g_queue_peek_head(&lane->pieces);
+
+        if (piece && lane->piece_end > piece->position) {
+            /* It was begun: the reader stands in it. */
+            if (tt_cursor_left(&lane->reader.cursor) > 0)
+                return TRUE;
+            free_first_piece(lane, drain);
+            continue;
+        }
+        if (!piece)
+            return FALSE;
+        lane->piece_end = piece->position + piece->len;
+        if (piece->position % TT_CHUNK_BYTES == 0) {
+            if (!begin_chunk(lane, drain, piece)) {
+                close_damaged(lane, drain);
+                return FALSE;
+            }
+        } else {
+            lane->reader.cursor = tt_cursor_new(piece->bytes, lane->is_chunk_over ? 0 : piece->len);
+        }
+    }
+}
+
+/* A stamp before the lane's last, or one that is still to come: made possible again. */
+static guint64 correct_stamp(const TtLane *lane, TtDrain *drain, guint64 stamp, guint64 latest) {
+    if (stamp > latest || lane->last_stamp - stamp > drain->stamps_per_second / 1000)
+        tt_session_add_doubt(drain->session, IMPOSSIBLE_TIME);
+    return stamp > latest ? MAX(lane->last_stamp, tt_stamp_clock_now(&drain->clock))
+                          : lane->last_stamp;
+}
+
+/* A record in the order of events; all of those begin with their stamp. */
+static gboolean queue_record(TtLane *lane, const TtRawRecord *raw) {
+    TtCursor fields = raw->fields;
+    guint64 stamp;
+
+    if (tt_cursor_read_varint(&fields, &stamp) < 0)
+        return FALSE;
+    if (raw->number == TT_RECORD_GAP) {
+        TtRecordGap gap;
+
+        if (tt_decode_gap(raw, &gap) < 0)
+            return FALSE;
+        lane->event_count = tt_saturating_add(lane->event_count, gap.count);
+        lane->gap_count = tt_saturating_add(lane->gap_count, gap.count);
+    }
+    lane->items[lane->count] = (TtEvent){.stamp = stamp,
+                                         .addr = (guint64)(guintptr)raw->fields.at,
+                                         .size = tt_cursor_left(&raw->fields),
+                                         .op = (guint8)(TT_ITEM_IS_RECORD | raw->number)};
+    return TRUE;
+}
+
+/* Has the loss that a chunk's head tells of stand before the chunk's events. */
+static void queue_loss(TtLane *lane) {
+    lane->items[lane->count++] = (TtEvent){
+        .stamp = lane->last_stamp, .size = lane->owed_count, .op = TT_ITEM_IS_LOSS,
+        .thread = lane->thread};
+    lane->event_count = tt_saturating_add(lane->event_count, lane->owed_count);
+    lane->owed_count = 0;
+}
+
+/* Returns 1 where an item was queued, 0 where not, or -EBADMSG. */
+static int take_record(TtLane *lane, TtDrain *drain, const TtRawRecord *raw) {
+    TtRecordThread thread;
+
+    switch (raw->number) {
+    case TT_RECORD_MARK:
+    case TT_RECORD_VARIABLE:
+    case TT_RECORD_SCOPE_ENTER:
+    case TT_RECORD_SCOPE_LEAVE:
+    case TT_RECORD_GAP:
+    case TT_RECORD_REALLOC_FAILED:
+        return queue_record(lane, raw) ? 1 : -EBADMSG;
+    case TT_RECORD_THREAD:
+        if (tt_decode_thread(raw, &thread) < 0)
+            return -EBADMSG;
+        if (thread.tid == lane->tid)
+            tt_session_name_thread(drain->session, lane->thread, &thread);
+        return 0;
+    default:
+        return tt_definitions_apply(drain->definitions, raw) == -EBADMSG ? -EBADMSG : 0;
+    }
+}
+
+gboolean tt_lane_decode(TtLane *lane, TtDrain *drain) {
+    guint64 latest = tt_stamp_clock_now(&drain->clock) + drain->stamps_per_second;
+
+    lane->head = lane->count = 0;
+    if (!lane->items)
+        lane->items = g_new(TtEvent, TT_LANE_ITEMS);
+    latest = MAX(latest, lane->last_stamp);
+
+    while (lane->count == 0) {
+        if (lane->is_damaged || !seek_piece(lane, drain)) {
+            while (lane->pieces.length > 0)
+                free_first_piece(lane, drain);
+            return FALSE;
+        }
+
+        /* Items borrow from one piece: it stays until they are used up. */
+        const guint8 *start = lane->reader.cursor.at;
+        if (lane->owed_count > 0)
+            queue_loss(lane);
+        while (lane->count < TT_LANE_ITEMS) {
+            TtEvent *item = &lane->items[lane->count];
+            gsize left = tt_cursor_left(&lane->reader.cursor);
+            TtRawRecord raw;
+            int r = tt_chunk_reader_next(&lane->reader, item, &raw);
+
+            if (r == TT_ITEM_RECORD) {
+                r = take_record(lane, drain, &raw);
+                if (r == 0)
+                    continue;
+            } else if (r == TT_ITEM_EVENT) {
+                lane->event_count++;
+            } else if (r == TT_ITEM_END) {
+                /* The chunk may go on in the next piece, unless it was closed before its end. */
+                lane->is_chunk_over |= left > 0;
+                break;
+            }
+            if (r < 0) {
+                /* What came before the damage counts. Its bytes are needed as long. */
+                close_damaged(lane, drain);
+                break;
+            }
+            item->thread = lane->thread;
+            if (G_UNLIKELY(item->stamp - lane->last_stamp > latest - lane->last_stamp)) {
+                item->stamp = correct_stamp(lane, drain, item->stamp, latest);
+                latest = MAX(latest, item->stamp);
+            }
+            lane->last_stamp = item->stamp;
+            lane->count++;
+        }
+        drain->decoded_bytes += (gsize)(lane->reader.cursor.at - start);
+    }
+    return TRUE;
+}

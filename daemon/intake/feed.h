@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session being fed: its process, its connection, its lanes. Lives on a worker.
+ *
+ * It wakes by three things: the program's doorbell (a chunk was begun), a slow tick (the last chunk
+ * of each lane is not announced, nor can every program make a system call), and the pidfd. */
+#pragma once
+
+#include "base/limits.h"
+#include "base/worker.h"
+#include "intake/clock.h"
+#include "intake/intake.h"
+#include "intake/lanes.h"
+#include "intake/process.h"
+
+G_BEGIN_DECLS
+
+typedef struct TtFeed TtFeed;
+
+/* What a feed is made of. It takes over what is marked so. */
+typedef struct TtFeedSetup {
+    TtSessionInfo *info; /* taken */
+    TtModelLimits limits;
+    TtStampClock clock;
+    TtProcess process; /* taken */
+    int socket_fd;     /* taken; its program has been sent the lanes */
+    TtSegment segment; /* taken */
+    TtBudget *backlog; /* outlives it */
+    gsize ahead_max;   /* bytes that it may copy ahead of the merge */
+    TtWorker *worker;  /* outlives it */
+    guint64 order;
+    /* On the worker: the session has ended, or more is known of how. */
+    void (*on_ended)(TtFeed *feed, gpointer data);
+    gpointer data;
+} TtFeedSetup;
+
+/* Begins at once, on its worker. Any thread. */
+TtFeed *tt_feed_new(const TtFeedSetup *setup);
+
+/* Any thread; the last one has it freed on its worker. */
+TtFeed *tt_feed_ref(TtFeed *feed);
+void tt_feed_unref(TtFeed *feed);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtFeed, tt_feed_unref)
+
+/* What never changes. Any thread. */
+const TtSessionInfo *tt_feed_get_info(const TtFeed *feed);
+TtWorker *tt_feed_get_worker(const TtFeed *feed);
+guint64 tt_feed_get_order(const TtFeed *feed);
+gsize tt_feed_get_detail_bytes(const TtFeed *feed); /* its limit */
+
+/* As of the last look, a moment ago. Any thread. */
+gboolean tt_feed_has_ended(TtFeed *feed);
+void tt_feed_get_summary(TtFeed *feed, TtSummary *ret_summary);
+TtSessionCard *tt_feed_make_card(TtFeed *feed);
+
+/* Whether @newcomer is the process of this feed after an exec. Any thread. */
+gboolean tt_feed_was_replaced_by(TtFeed *feed, TtProcess *newcomer);
+
+/* Wakes a dormant program, or puts it to sleep. Any thread. */
+void tt_feed_set_recording(TtFeed *feed, gboolean is_recording);
+
+/* What follows is for the worker's thread alone (tt_worker_send, tt_worker_call). */
+
+/* Applies all that the program has published up to now, within @deadline_us of the monotonic clock
+ * (G_MAXINT64: however long it takes). A process that is found dead is brought to its end. Returns
+ * FALSE where time ran out. The stamp of now is left in @ret_stamp (nullable). */
+gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp);
+
+TtSession *tt_feed_get_session(TtFeed *feed);
+
+/* Its process has said hello anew. */
+void tt_feed_supersede(TtFeed *feed);
+
+/* Its parent was told how it ended. */
+void tt_feed_tell_exit_status(TtFeed *feed, gint wait_status);
+
+/* The daemon goes: applies what it can, and lets the program notice. */
+void tt_feed_close(TtFeed *feed, gint64 deadline_us);
+
+G_END_DECLS

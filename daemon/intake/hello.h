@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A program's first message: what it says of itself, checked. */
+#pragma once
+
+#include "intake/clock.h"
+
+G_BEGIN_DECLS
+
+/**
+ * tt_hello_read:
+ * @records: of the message, HELLO first; not trusted
+ * @pid: from the kernel's credentials
+ * @calibration: to make the session's timescale with
+ * @ret_info: (out) (transfer full): set on success only
+ * @ret_clock: (out): how the session stamps; set on success only
+ *
+ * May wait up to 20 ms, in the daemon's first moments. Any thread.
+ *
+ * Returns: (transfer full) (nullable): %NULL, or a sentence for the peer: why it is refused
+ */
+char *tt_hello_read(TtCursor records, gint pid, const TtCalibration *calibration,
+                    TtSessionInfo **ret_info, TtStampClock *ret_clock);
+
+G_END_DECLS

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a first message to a session on a worker, and what becomes of those who wait for its end.
+ *
+ * The main thread accepts, decides and lists; it never waits for a worker but where the door says
+ * so, and no worker ever waits for it. */
+#include "intake/private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "intake/hello.h"
+#include "intake/lanes.h"
+#include "intake/messages.h"
+
+#define ENDED_SESSIONS 64u
+#define RUNNING_MAX 4096u
+#define BACKLOG_SHARE 8u   /* of the memory limit, for bytes copied and not yet applied */
+#define SESSION_SHARE 4u   /* of that, for one session */
+#define CLOSE_US (2 * G_USEC_PER_SEC)
+
+G_DEFINE_QUARK(tt-intake-error-quark, tt_intake_error)
+
+/* -- Ends ------------------------------------------------------------------------------------- */
+
+/* Somebody waits for all sessions of a process to end. */
+typedef struct Waiter {
+    gint pid;
+    void (*done)(gpointer data, gboolean all_ended);
+    gpointer data;
+    TtIntake *intake;
+    GSource *source; /* its time-out, or its turn */
+} Waiter;
+
+static gboolean has_running(TtIntake *intake, gint pid) {
+    g_autoptr(GPtrArray) feeds = tt_registry_list(intake->registry);
+
+    for (guint i = 0; i < feeds->len; i++) {
+        TtFeed *feed = g_ptr_array_index(feeds, i);
+
+        if (tt_feed_get_info(feed)->pid == pid && !tt_feed_has_ended(feed))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean answer_waiter(gpointer data) {
+    Waiter *waiter = data;
+
+    g_queue_remove(&waiter->intake->waiters, waiter);
+    waiter->done(waiter->data, !has_running(waiter->intake, waiter->pid));
+    g_source_destroy(waiter->source);
+    g_source_unref(waiter->source);
+    g_free(waiter);
+    return G_SOURCE_REMOVE;
+}
+
+static void set_turn(Waiter *waiter, guint after_ms) {
+    if (waiter->source) {
+        g_source_destroy(waiter->source);
+        g_source_unref(waiter->source);
+    }
+    waiter->source = after_ms > 0 ? g_timeout_source_new(after_ms) : g_idle_source_new();
+    g_source_set_callback(waiter->source, answer_waiter, waiter, NULL);
+    g_source_attach(waiter->source, waiter->intake->context);
+}
+
+void tt_intake_when_ended(TtIntake *intake, gint pid, guint timeout_ms,
+                          void (*done)(gpointer data, gboolean all_ended), gpointer data) {
+    Waiter *waiter = g_new0(Waiter, 1);
+
+    *waiter = (Waiter){.pid = pid, .done = done, .data = data, .intake = intake};
+    g_queue_push_tail(&intake->waiters, waiter);
+    tt_accept_poll(intake->accept);
+    set_turn(waiter, has_running(intake, pid) ? MAX(timeout_ms, 1) : 0);
+}
+
+/* Main thread. */
+static gboolean on_end_noticed(gpointer data) {
+    TtIntake *intake = g_atomic_pointer_get(&((TtIntakeLink *)data)->intake);
+
+    if (!intake)
+        return G_SOURCE_REMOVE;
+    for (GList *at = intake->waiters.head; at; at = at->next) {
+        Waiter *waiter = at->data;
+
+        if (!has_running(intake, waiter->pid))
+            set_turn(waiter, 0);
+    }
+    tt_registry_trim(intake->registry);
+    return G_SOURCE_REMOVE;
+}
+
+static void clear_link(gpointer data) { g_main_context_unref(((TtIntakeLink *)data)->context); }
+
+static void unref_link(gpointer data) { g_atomic_rc_box_release_full(data, clear_link); }
+
+/* On the feed's worker. */
+static void on_feed_ended(TtFeed *feed, gpointer data) {
+    TtIntakeLink *link = data;
+    GSource *source = g_idle_source_new();
+
+    (void)feed;
+    g_source_set_priority(source, G_PRIORITY_DEFAULT);
+    g_source_set_callback(source, on_end_noticed, g_atomic_rc_box_acquire(link), unref_link);
+    g_source_attach(source, link->context);
+    g_source_unref(source);
+}
+
+/* A message to a feed's worker with a number. */
+typedef struct Told {
+    TtFeed *feed;
+    gint number;
+} Told;
+
+static void free_told(gpointer data) {
+    Told *told = data;
+
+    tt_feed_unref(told->feed);
+    g_free(told);
+}
+
+static void run_tell_status(gpointer data) {
+    Told *told = data;
+
+    tt_feed_tell_exit_status(told->feed, told->number);
+}
+
+static void run_supersede(gpointer data) { tt_feed_supersede(((Told *)data)->feed); }
+
+static void tell(TtFeed *feed, TtMessage run, gint number) {
+    Told *told = g_new(Told, 1);
+
+    *told = (Told){.feed = tt_feed_ref(feed), .number = number};
+    tt_worker_send(tt_feed_get_worker(feed), run, told, free_told);
+}
+
+void tt_intake_set_exit_status(TtIntake *intake, gint pid, gint wait_status) {
+    tt_accept_poll(intake->accept);
+    g_autoptr(TtFeed) feed = tt_registry_find_newest(intake->registry, pid);
+    if (feed)
+        tell(feed, run_tell_status, wait_status);
+}
+
+/* -- Hello ------------------------------------------------------------------------------------ */
+
+/* The worker with the fewest sessions that run. */
+static TtWorker *choose_worker(TtIntake *intake) {
+    g_autoptr(GPtrArray) feeds = tt_registry_list(intake->registry);
+    TtWorker *best = NULL;
+    guint best_count = G_MAXUINT;
+
+    for (guint i = 0; i < intake->workers->len; i++) {
+        TtWorker *worker = g_ptr_array_index(intake->workers, i);
+        guint count = 0;
+
+        for (guint k = 0; k < feeds->len; k++) {
+            TtFeed *feed = g_ptr_array_index(feeds, k);
+            count += tt_feed_get_worker(feed) == worker && !tt_feed_has_ended(feed);
+        }
+        if (count < best_count) {
+            best = worker;
+            best_count = count;
+        }
+    }
+    return best;
+}
+
+/* A process that said hello before: that session is over if this is another image. */
+static void relate(TtIntake *intake, TtSessionInfo *info, TtProcess *process) {
+    g_autoptr(TtFeed) before = tt_registry_find_newest(intake->registry, info->pid);
+
+    if (!before)
+        return;
+    if (info->parent_relation == TT_RELATION_NONE && tt_feed_was_replaced_by(before, process)) {
+        info->parent_relation = TT_RELATION_EXEC;
+        memcpy(info->parent_id, tt_feed_get_info(before)->id, sizeof info->parent_id);
+    }
+    tell(before, run_supersede, 0);
+}
+
+static void start_feed(TtIntake *intake, TtSessionInfo *info, const TtStampClock *clock,
+                       const TtProcess *process, const TtSegment *segment, int socket_fd) {
+    TtFeedSetup setup = {
+        .info = info,
+        .clock = *clock,
+        .process = *process,
+        .socket_fd = socket_fd,
+        .segment = *segment,
+        .backlog = &intake->backlog,
+        .ahead_max = intake->backlog.limit_bytes / SESSION_SHARE,
+        .worker = choose_worker(intake),
+        .order = ++intake->last_order,
+        .on_ended = on_feed_ended,
+        .data = intake->link,
+    };
+
+    tt_model_limits_init(&setup.limits);
+    setup.limits.history_blocks = intake->options.history_blocks;
+    setup.limits.detail_bytes = tt_registry_grant_bytes(intake->registry);
+    g_autoptr(TtFeed) feed = tt_feed_new(&setup);
+    tt_registry_add(intake->registry, feed);
+}
+
+static char *serve_hello(TtIntake *intake, TtCaller *caller) {
+    g_autoptr(TtSessionInfo) info = NULL;
+    TtStampClock clock;
+    TtProcess process;
+    TtSegment segment;
+    int memory_fd;
+    char *refusal = tt_hello_read(caller->records, caller->credentials.pid, &intake->calibration,
+                                  &info, &clock);
+
+    if (refusal)
+        return refusal;
+    g_autoptr(TtFeed) twin = tt_registry_find(intake->registry, info->id);
+    if (twin)
+        return g_strdup("A session with this id is known already");
+    if (tt_registry_get_running_count(intake->registry) >= RUNNING_MAX)
+        return g_strdup("More programs are traced than the daemon serves at once");
+    if (tt_process_open(&process, caller->socket_fd, caller->credentials.pid) < 0)
+        return g_strdup("The process cannot be watched: it is gone, or not to be seen from here");
+    if (tt_segment_init(&segment, 0, &memory_fd) < 0) {
+        tt_process_close(&process);
+        return g_strdup("There is no memory for lanes");
+    }
+
+    atomic_store_explicit(&tt_segment_get_control(&segment)->is_recording,
+                          (info->hello_flags & TT_HELLO_DORMANT) ? 0 : 1, memory_order_relaxed);
+    int r = tt_message_send_lanes(caller->socket_fd,
+                                  &(TtRecordLanes){.lane_count = segment.lane_count,
+                                                   .chunks_per_lane = segment.chunks_per_lane,
+                                                   .size = segment.size},
+                                  memory_fd);
+    close(memory_fd);
+    if (r < 0) {
+        tt_segment_clear(&segment);
+        tt_process_close(&process);
+        return g_strdup("The lanes could not be sent");
+    }
+    relate(intake, info, &process);
+    start_feed(intake, g_steal_pointer(&info), &clock, &process, &segment, caller->socket_fd);
+    return NULL;
+}
+
+static char *serve(gpointer data, TtCaller *caller) {
+    TtIntake *intake = data;
+    TtCursor records = caller->records;
+    TtRawRecord first;
+
+    if (tt_decode_framed(&records, &first) == TT_ITEM_RECORD && first.number == TT_RECORD_EXPORT)
+        return tt_intake_serve_export(intake, caller, &first);
+    if (caller->passed_fd >= 0)
+        return g_strdup("A descriptor came that nobody asked for");
+    return serve_hello(intake, caller);
+}
+
+/* -- Life ------------------------------------------------------------------------------------- */
+
+/* Each session takes two descriptors; the soft limit is for programs that use select(). */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void free_worker(gpointer data) { tt_worker_free(data); }
+
+TtIntake *tt_intake_new(int listen_fd, const TtIntakeOptions *options, TtExportRequest on_export,
+                        gpointer data) {
+    TtIntake *intake = g_new0(TtIntake, 1);
+
+    intake->options = *options;
+    if (intake->options.memory_limit_bytes == 0)
+        intake->options.memory_limit_bytes = tt_limits_default_memory();
+    if (intake->options.ended_sessions == 0)
+        intake->options.ended_sessions = ENDED_SESSIONS;
+    intake->on_export = on_export;
+    intake->on_export_data = data;
+    intake->listen_fd = listen_fd;
+    intake->context = g_main_context_ref_thread_default();
+    intake->link = g_atomic_rc_box_new0(TtIntakeLink);
+    intake->link->context = g_main_context_ref(intake->context);
+    intake->link->intake = intake;
+    g_queue_init(&intake->waiters);
+    tt_calibration_init(&intake->calibration);
+    tt_budget_init(&intake->backlog, intake->options.memory_limit_bytes / BACKLOG_SHARE);
+    intake->registry = tt_registry_new(intake->options.memory_limit_bytes -
+                                           intake->backlog.limit_bytes,
+                                       intake->options.ended_sessions);
+    raise_descriptor_limit();
+    intake->workers = g_ptr_array_new_with_free_func(free_worker);
+    for (guint i = 0; i < g_get_num_processors(); i++) {
+        g_autofree char *name = g_strdup_printf("worker-%u", i);
+        g_ptr_array_add(intake->workers, tt_worker_new(name));
+    }
+    intake->accept = tt_accept_new(listen_fd, serve, intake);
+    return intake;
+}
+
+typedef struct Closing {
+    TtFeed *feed;
+    gint64 deadline_us;
+} Closing;
+
+static void run_close(gpointer data) {
+    Closing *closing = data;
+
+    tt_feed_close(closing->feed, closing->deadline_us);
+}
+
+static void free_closing(gpointer data) {
+    tt_feed_unref(((Closing *)data)->feed);
+    g_free(data);
+}
+
+static void close_feeds(TtIntake *intake) {
+    g_autoptr(GPtrArray) feeds = tt_registry_list(intake->registry);
+    gint64 deadline_us = g_get_monotonic_time() + CLOSE_US;
+
+    for (guint i = 0; i < feeds->len; i++) {
+        Closing *closing = g_new(Closing, 1);
+
+        *closing = (Closing){tt_feed_ref(g_ptr_array_index(feeds, i)), deadline_us};
+        tt_worker_send(tt_feed_get_worker(closing->feed), run_close, closing, free_closing);
+    }
+}
+
+void tt_intake_free(TtIntake *intake) {
+    if (!intake)
+        return;
+    tt_accept_poll(intake->accept);
+    tt_accept_free(intake->accept);
+    close(intake->listen_fd);
+    close_feeds(intake);
+    while (intake->waiters.length > 0)
+        answer_waiter(g_queue_peek_head(&intake->waiters));
+    /* In this order: feeds are freed on their workers, which end when they have done so. */
+    tt_registry_free(intake->registry);
+    g_ptr_array_unref(intake->workers);
+    g_atomic_pointer_set(&intake->link->intake, NULL);
+    unref_link(intake->link);
+    g_main_context_unref(intake->context);
+    g_free(intake);
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lanes to one order.
+ *
+ * Each lane is in the order of its stamps; between lanes, the events of one address must alternate
+ * birth and death. Why a merge by stamp gives that: a death is stamped and published before the
+ * real free, a birth stamped after the real allocation. So if we take the time T before we look at
+ * the lanes, a birth stamped up to T has the death before it already published somewhere, with an
+ * earlier stamp, and we are about to read it. What is stamped after T waits for the next look. The
+ * same holds for definitions: they are published before the stamp of the first event that uses
+ * them is taken. (T is some microseconds in the past: a processor may read its time stamp counter
+ * ahead of the loads before it, as far as its reorder buffer reaches.)
+ *
+ * A lane of which not all could be copied bounds the merge by the last stamp decoded of it.
+ *
+ * The lanes with something to apply are in a heap by the stamp of their next item, and are applied
+ * in runs: from the first lane up to where the second begins. */
+#include "intake/merger.h"
+
+#include "protocol/checked.h"
+
+#define MARGIN_PER_SECOND 250000u /* 1/250000 s: 4 µs */
+#define BATCH_ITEMS 1024u
+#define LONG_RUN 64u               /* applied in place rather than copied to the batch */
+#define DRAIN_EVERY_BYTES (256u * 1024)
+
+/* A lane and the key of its next item: its stamp doubled, and 1 for what comes last among equals. */
+typedef struct Entry {
+    guint64 key;
+    TtLane *lane;
+} Entry;
+
+struct TtMerger {
+    TtDrain drain;
+    GPtrArray *lanes; /* of TtLane */
+    Entry *heap;      /* room for all lanes */
+    guint heap_count;
+    guint64 settled_stamp; /* T of the last drain */
+    guint64 merged_stamp;  /* up to which all is applied */
+    guint64 applied_stamp; /* of the last item applied */
+    guint64 copied_bytes;  /* ever */
+    gboolean is_finished;
+    guint batch_count;
+    TtEvent batch[BATCH_ITEMS];
+};
+
+TtMerger *tt_merger_new(TtSession *session, const TtStampClock *clock, TtBudget *backlog,
+                        gsize ahead_max) {
+    TtMerger *merger = g_new0(TtMerger, 1);
+    const TtTimescale *scale = &tt_session_get_info(session)->timescale;
+
+    merger->drain = (TtDrain){
+        .session = session,
+        .definitions = tt_definitions_new(session),
+        .clock = *clock,
+        .stamps_per_second =
+            (guint64)(((unsigned __int128)1000000000u << scale->shift) / MAX(scale->mult, 1)),
+        .backlog = backlog,
+        .ahead_max = ahead_max,
+    };
+    merger->lanes = g_ptr_array_new();
+    return merger;
+}
+
+void tt_merger_release_lanes(TtMerger *merger) {
+    tt_definitions_finish(merger->drain.definitions);
+    for (guint i = 0; i < merger->lanes->len; i++)
+        tt_lane_free(g_ptr_array_index(merger->lanes, i), &merger->drain);
+    g_ptr_array_set_size(merger->lanes, 0);
+    merger->heap_count = 0;
+    g_clear_pointer(&merger->heap, g_free);
+}
+
+void tt_merger_free(TtMerger *merger) {
+    if (!merger)
+        return;
+    tt_merger_release_lanes(merger);
+    g_ptr_array_unref(merger->lanes);
+    tt_definitions_free(merger->drain.definitions);
+    g_free(merger);
+}
+
+void tt_merger_add_segment(TtMerger *merger, const TtSegment *segment) {
+    for (guint i = 0; i < segment->lane_count; i++)
+        g_ptr_array_add(merger->lanes,
+                        tt_lane_new(merger->lanes->len, tt_segment_get_lane(segment, i),
+                                    tt_segment_get_chunks(segment, i), segment->chunks_per_lane));
+    merger->heap = g_renew(Entry, merger->heap, merger->lanes->len);
+}
+
+guint tt_merger_get_lane_count(const TtMerger *merger) { return merger->lanes->len; }
+
+/* Deaths before births where stamps are equal: an address is freed before it is born again, and no
+ * block can pass to another thread within one tick. */
+static inline guint64 key_of(const TtEvent *item) {
+    return item->stamp << 1 | !(item->op == TT_OP_FREE || item->op == TT_OP_REALLOC_BEGIN);
+}
+
+static void sift_down(TtMerger *merger, guint at) {
+    Entry *heap = merger->heap;
+    Entry moving = heap[at];
+
+    for (guint child; (child = 2 * at + 1) < merger->heap_count; at = child) {
+        if (child + 1 < merger->heap_count && heap[child + 1].key < heap[child].key)
+            child++;
+        if (moving.key <= heap[child].key)
+            break;
+        heap[at] = heap[child];
+    }
+    heap[at] = moving;
+}
+
+static void push_lane(TtMerger *merger, TtLane *lane) {
+    Entry *heap = merger->heap;
+    guint at = merger->heap_count++;
+    Entry entry = {key_of(&lane->items[lane->head]), lane};
+
+    for (; at > 0 && heap[(at - 1) / 2].key > entry.key; at = (at - 1) / 2)
+        heap[at] = heap[(at - 1) / 2];
+    heap[at] = entry;
+    lane->is_in_heap = TRUE;
+}
+
+gsize tt_merger_drain(TtMerger *merger) {
+    gsize copied = 0;
+    guint64 now = tt_stamp_clock_now(&merger->drain.clock);
+
+    merger->settled_stamp = now - MIN(now, merger->drain.stamps_per_second / MARGIN_PER_SECOND);
+    for (guint i = 0; i < merger->lanes->len; i++)
+        copied += tt_lane_drain(g_ptr_array_index(merger->lanes, i), &merger->drain);
+    for (guint i = 0; copied > 0 && i < merger->lanes->len; i++) {
+        TtLane *lane = g_ptr_array_index(merger->lanes, i);
+
+        if (!lane->is_in_heap && lane->pieces.length > 0 && tt_lane_decode(lane, &merger->drain))
+            push_lane(merger, lane);
+    }
+    merger->copied_bytes += copied;
+    return copied;
+}
+
+void tt_merger_finish(TtMerger *merger) {
+    merger->is_finished = TRUE;
+    for (guint i = 0; i < merger->lanes->len; i++)
+        tt_lane_finish(g_ptr_array_index(merger->lanes, i));
+}
+
+static void flush_batch(TtMerger *merger) {
+    if (merger->batch_count > 0)
+        tt_session_apply(merger->drain.session, merger->batch, merger->batch_count);
+    merger->batch_count = 0;
+}
+
+static TtRawRecord raw_of(const TtEvent *item) {
+    return (TtRawRecord){.number = item->op & (TT_ITEM_IS_RECORD - 1),
+                         .fields = tt_cursor_new((const void *)(guintptr)item->addr,
+                                                 (gsize)item->size)};
+}
+
+/* Applies a record in its place. The item's stamp counts: the record's own was not checked. */
+static void apply_record(TtMerger *merger, const TtEvent *item) {
+    TtSession *session = merger->drain.session;
+    TtRawRecord raw = raw_of(item);
+    union {
+        TtRecordMark mark;
+        TtRecordVariable variable;
+        TtRecordScopeEnter enter;
+        TtRecordScopeLeave leave;
+        TtRecordGap gap;
+    } record;
+
+    flush_batch(merger);
+    if (item->op == TT_ITEM_IS_LOSS) {
+        record.gap = (TtRecordGap){
+            .stamp = item->stamp, .first_stamp = item->stamp, .count = item->size};
+        tt_session_add_gap(session, item->thread, &record.gap);
+        return;
+    }
+    switch (raw.number) {
+    case TT_RECORD_MARK:
+        if (tt_decode_mark(&raw, &record.mark) == 0)
+            tt_session_add_mark(session, item->stamp, record.mark.name);
+        break;
+    case TT_RECORD_VARIABLE:
+        if (tt_decode_variable(&raw, &record.variable) == 0) {
+            record.variable.stamp = item->stamp;
+            tt_session_name_block(session, item->thread, &record.variable);
+        }
+        break;
+    case TT_RECORD_SCOPE_ENTER:
+        if (tt_decode_scope_enter(&raw, &record.enter) == 0) {
+            record.enter.stamp = item->stamp;
+            tt_session_enter_scope(session, item->thread, &record.enter);
+        }
+        break;
+    case TT_RECORD_SCOPE_LEAVE:
+        if (tt_decode_scope_leave(&raw, &record.leave) == 0) {
+            record.leave.stamp = item->stamp;
+            tt_session_leave_scope(session, item->thread, &record.leave);
+        }
+        break;
+    case TT_RECORD_GAP:
+        if (tt_decode_gap(&raw, &record.gap) == 0) {
+            record.gap.stamp = item->stamp;
+            record.gap.first_stamp = MIN(record.gap.first_stamp, item->stamp);
+            tt_session_add_gap(session, item->thread, &record.gap);
+        }
+        break;
+    case TT_RECORD_REALLOC_FAILED:
+        tt_session_fail_realloc(session, item->thread, item->stamp);
+        break;
+    default:
+        g_assert_not_reached();
+    }
+}
+
+static void apply_run(TtMerger *merger, const TtEvent *items, guint count) {
+    if (count >= LONG_RUN) {
+        flush_batch(merger);
+        tt_session_apply(merger->drain.session, items, count);
+        return;
+    }
+    if (merger->batch_count + count > BATCH_ITEMS)
+        flush_batch(merger);
+    memcpy(merger->batch + merger->batch_count, items, count * sizeof *items);
+    merger->batch_count += count;
+}
+
+/* Applies the first lane's items up to the key @last, at least its first. */
+static void apply_first(TtMerger *merger, guint64 last) {
+    TtLane *lane = merger->heap[0].lane;
+    guint start = lane->head, at = start;
+
+    if (lane->items[at].op & TT_ITEM_IS_RECORD) {
+        apply_record(merger, &lane->items[at]);
+        lane->head++;
+        return;
+    }
+    do
+        at++;
+    while (at < lane->count && key_of(&lane->items[at]) <= last &&
+           !(lane->items[at].op & TT_ITEM_IS_RECORD));
+    apply_run(merger, lane->items + start, at - start);
+    lane->head = at;
+}
+
+/* A thread can be stopped between taking a stamp and publishing its event, and others go on: when it
+ * comes, its time has passed. No event of its address can have been among those (it was not yet
+ * free, or not yet born for anybody else), so it happens now. */
+static void make_late_ones_now(TtMerger *merger, TtLane *lane) {
+    for (guint i = lane->head;
+         i < lane->count && lane->items[i].stamp < merger->applied_stamp; i++)
+        lane->items[i].stamp = merger->applied_stamp;
+}
+
+/* The key of the item after the first in order. */
+static guint64 second_key(const TtMerger *merger) {
+    guint64 key = G_MAXUINT64;
+
+    for (guint i = 1; i < MIN(merger->heap_count, 3); i++)
+        key = MIN(key, merger->heap[i].key);
+    return key;
+}
+
+/* Up to where nothing earlier can come, as of the last drain. */
+static guint64 find_limit(const TtMerger *merger, guint64 until) {
+    guint64 limit = merger->is_finished ? until : MIN(until, merger->settled_stamp);
+
+    /* Of a lane in the heap the next item is known; the others are at their copied end. */
+    for (guint i = 0; i < merger->lanes->len; i++) {
+        const TtLane *lane = g_ptr_array_index(merger->lanes, i);
+
+        if (!lane->is_in_heap && !lane->is_complete)
+            limit = MIN(limit, lane->last_stamp);
+    }
+    return limit;
+}
+
+gboolean tt_merger_merge(TtMerger *merger, guint64 until, gsize max_bytes) {
+    guint64 start = merger->drain.decoded_bytes, drained_at = start;
+    guint64 limit = find_limit(merger, until);
+
+    while (merger->heap_count > 0 && merger->heap[0].key >> 1 <= limit) {
+        TtLane *lane = merger->heap[0].lane;
+        guint64 last = MIN(second_key(merger), limit >= G_MAXUINT64 >> 1 ? G_MAXUINT64 : limit << 1 | 1);
+
+        if (G_UNLIKELY(lane->items[lane->head].stamp < merger->applied_stamp))
+            make_late_ones_now(merger, lane);
+        apply_first(merger, last);
+        merger->applied_stamp = lane->items[lane->head - 1].stamp;
+        if (lane->head < lane->count) {
+            merger->heap[0].key = key_of(&lane->items[lane->head]);
+            sift_down(merger, 0);
+            continue;
+        }
+
+        /* The batch borrows nothing: decoding the next items may free the bytes of the last. */
+        if (tt_lane_decode(lane, &merger->drain)) {
+            merger->heap[0].key = key_of(&lane->items[lane->head]);
+        } else {
+            lane->is_in_heap = FALSE;
+            merger->heap[0] = merger->heap[--merger->heap_count];
+            if (!lane->is_complete)
+                limit = MIN(limit, lane->last_stamp);
+        }
+        if (merger->heap_count > 0)
+            sift_down(merger, 0);
+        if (merger->drain.decoded_bytes - start >= max_bytes) {
+            flush_batch(merger);
+            return TRUE;
+        }
+        if (merger->drain.decoded_bytes - drained_at >= DRAIN_EVERY_BYTES) {
+            drained_at = merger->drain.decoded_bytes;
+            tt_merger_drain(merger);
+            limit = find_limit(merger, until);
+        }
+    }
+    flush_batch(merger);
+    merger->merged_stamp = MAX(merger->merged_stamp, limit);
+    return FALSE;
+}
+
+gboolean tt_merger_has_reached(const TtMerger *merger, guint64 stamp) {
+    return merger->merged_stamp >= stamp;
+}
+
+gboolean tt_merger_is_empty(const TtMerger *merger) {
+    if (merger->heap_count > 0)
+        return FALSE;
+    for (guint i = 0; i < merger->lanes->len; i++) {
+        const TtLane *lane = g_ptr_array_index(merger->lanes, i);
+
+        if (lane->pieces.length > 0 || !lane->is_complete)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean tt_merger_has_new_chunk(const TtMerger *merger) {
+    for (guint i = 0; i < merger->lanes->len; i++)
+        if (tt_lane_has_new_chunk(g_ptr_array_index(merger->lanes, i)))
+            return TRUE;
+    return FALSE;
+}
+
+guint64 tt_merger_get_undeclared_drops(const TtMerger *merger, guint64 others) {
+    guint64 dropped = others, declared = 0;
+
+    for (guint i = 0; i < merger->lanes->len; i++) {
+        const TtLane *lane = g_ptr_array_index(merger->lanes, i);
+
+        dropped = tt_saturating_add(
+            dropped, atomic_load_explicit(&lane->control->dropped_events, memory_order_relaxed));
+        declared = tt_saturating_add(declared, lane->gap_count);
+    }
+    return tt_saturating_sub(dropped, declared);
+}
+
+guint64 tt_merger_get_copied_bytes(const TtMerger *merger) { return merger->copied_bytes; }
+
+gsize tt_merger_get_held_bytes(const TtMerger *merger) {
+    gsize held = merger->drain.waiting_bytes + sizeof *merger;
+
+    for (guint i = 0; i < merger->lanes->len; i++) {
+        const TtLane *lane = g_ptr_array_index(merger->lanes, i);
+
+        held += sizeof *lane + (lane->items ? TT_LANE_ITEMS * sizeof *lane->items : 0);
+    }
+    return held;
+}
+
+void tt_merger_wake_writers(TtMerger *merger) {
+    for (guint i = 0; i < merger->lanes->len; i++)
+        tt_lane_wake_writer(g_ptr_array_index(merger->lanes, i));
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All lanes of a session to one order, and into the session. */
+#pragma once
+
+#include "intake/drain.h"
+#include "intake/lanes.h"
+
+G_BEGIN_DECLS
+
+typedef struct TtMerger TtMerger;
+
+/* @session, @backlog are borrowed; @ahead_max: bytes that may be copied ahead of the merge.
+ * Owner's thread, as all here. */
+TtMerger *tt_merger_new(TtSession *session, const TtStampClock *clock, TtBudget *backlog,
+                        gsize ahead_max);
+void tt_merger_free(TtMerger *merger);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtMerger, tt_merger_free)
+
+/* Adds a segment's lanes; its memory is borrowed until tt_merger_release_lanes. */
+void tt_merger_add_segment(TtMerger *merger, const TtSegment *segment);
+
+/* The writers are gone: what they have published is all there will be, and is merged to its end. */
+void tt_merger_finish(TtMerger *merger);
+
+/* Copies what was published. Returns the bytes. */
+gsize tt_merger_drain(TtMerger *merger);
+
+/* Applies, in the order of their stamps, the events that can have no earlier one still to come, but
+ * none with a stamp above @until (G_MAXUINT64: all). Returns TRUE where it stopped after @max_bytes
+ * with more to do. Drains meanwhile, so that no program waits for the model. */
+gboolean tt_merger_merge(TtMerger *merger, guint64 until, gsize max_bytes);
+
+/* Is everything with a stamp up to @stamp applied? */
+gboolean tt_merger_has_reached(const TtMerger *merger, guint64 stamp);
+
+/* Nothing copied is left to apply (a finished one is then at its end). */
+gboolean tt_merger_is_empty(const TtMerger *merger);
+
+/* Has any lane begun a chunk since the last drain? */
+gboolean tt_merger_has_new_chunk(const TtMerger *merger);
+
+/* Events that lanes' counters and @others know lost and no gap record told of. */
+guint64 tt_merger_get_undeclared_drops(const TtMerger *merger, guint64 others);
+
+guint64 tt_merger_get_copied_bytes(const TtMerger *merger); /* ever */
+
+/* Bytes that reading holds beyond the session's own. */
+gsize tt_merger_get_held_bytes(const TtMerger *merger);
+
+/* Gives up the shared memory and all that reading needed; the session stays. */
+void tt_merger_release_lanes(TtMerger *merger);
+
+guint tt_merger_get_lane_count(const TtMerger *merger);
+
+/* Wakes writers who wait for room, whatever room there is: the daemon goes. */
+void tt_merger_wake_writers(TtMerger *merger);
+
+G_END_DECLS

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What others ask of sessions. Each question is a message to the owner; who asks waits, the owner
+ * never does. */
+#include "intake/private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "intake/messages.h"
+
+#define LIST_US (500 * G_TIME_SPAN_MILLISECOND)
+
+static TtFeed *find_feed(TtIntake *intake, const guint8 *session_id, GError **error) {
+    TtFeed *feed = tt_registry_find(intake->registry, session_id);
+
+    if (!feed)
+        g_set_error(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_GONE,
+                    "The session is no longer kept: see tt-ctl list for those that are");
+    return feed;
+}
+
+/* -- List ------------------------------------------------------------------------------------- */
+
+/* Counts down as workers have caught up; outlives the asker if one is late. */
+typedef struct Roll {
+    GMutex lock;
+    GCond is_called;
+    guint missing;
+    gint64 deadline_us;
+} Roll;
+
+static void clear_roll(gpointer data) {
+    Roll *roll = data;
+
+    g_mutex_clear(&roll->lock);
+    g_cond_clear(&roll->is_called);
+}
+
+typedef struct RollCall {
+    Roll *roll;
+    TtFeed *feed;
+} RollCall;
+
+static void run_roll_call(gpointer data) {
+    RollCall *call = data;
+
+    tt_feed_catch_up(call->feed, call->roll->deadline_us, NULL);
+    g_mutex_lock(&call->roll->lock);
+    call->roll->missing--;
+    g_cond_signal(&call->roll->is_called);
+    g_mutex_unlock(&call->roll->lock);
+}
+
+static void free_roll_call(gpointer data) {
+    RollCall *call = data;
+
+    tt_feed_unref(call->feed);
+    g_atomic_rc_box_release_full(call->roll, clear_roll);
+    g_free(call);
+}
+
+static void catch_all_up(GPtrArray *feeds) {
+    Roll *roll = g_atomic_rc_box_new0(Roll);
+
+    g_mutex_init(&roll->lock);
+    g_cond_init(&roll->is_called);
+    roll->deadline_us = g_get_monotonic_time() + LIST_US;
+    for (guint i = 0; i < feeds->len; i++) {
+        TtFeed *feed = g_ptr_array_index(feeds, i);
+        RollCall *call;
+
+        if (tt_feed_has_ended(feed))
+            continue;
+        call = g_new(RollCall, 1);
+        *call = (RollCall){g_atomic_rc_box_acquire(roll), tt_feed_ref(feed)};
+        g_mutex_lock(&roll->lock);
+        roll->missing++;
+        g_mutex_unlock(&roll->lock);
+        tt_worker_send(tt_feed_get_worker(feed), run_roll_call, call, free_roll_call);
+    }
+    g_mutex_lock(&roll->lock);
+    while (roll->missing > 0 &&
+           g_cond_wait_until(&roll->is_called, &roll->lock, roll->deadline_us))
+        ;
+    g_mutex_unlock(&roll->lock);
+    g_atomic_rc_box_release_full(roll, clear_roll);
+}
+
+void tt_session_card_free(TtSessionCard *card) {
+    if (!card)
+        return;
+    g_free(card->exe);
+    g_free(card);
+}
+
+static void free_card(gpointer data) { tt_session_card_free(data); }
+
+GPtrArray *tt_intake_list(TtIntake *intake) {
+    GPtrArray *cards = g_ptr_array_new_with_free_func(free_card);
+
+    tt_accept_poll(intake->accept);
+    g_autoptr(GPtrArray) feeds = tt_registry_list(intake->registry);
+    catch_all_up(feeds);
+    for (guint i = 0; i < feeds->len; i++)
+        g_ptr_array_add(cards, tt_feed_make_card(g_ptr_array_index(feeds, i)));
+    return cards;
+}
+
+/* -- Snapshots -------------------------------------------------------------------------------- */
+
+/* What keeps a snapshot's live blocks readable. */
+typedef struct Held {
+    TtFeed *feed;
+    TtPin *pin;
+    TtSnapshot *snapshot;
+    /* Of the fetch that is under way. */
+    TtBlockRow *rows;
+    gsize max, count;
+} Held;
+
+static void run_take(gpointer data) {
+    Held *held = data;
+
+    tt_feed_catch_up(held->feed, G_MAXINT64, NULL);
+    held->snapshot = tt_snapshot_new(tt_feed_get_session(held->feed), &held->pin);
+}
+
+static void run_fetch(gpointer data) {
+    Held *held = data;
+
+    held->count =
+        tt_session_read_live(tt_feed_get_session(held->feed), held->pin, held->rows, held->max);
+}
+
+static gsize fetch(gpointer data, TtBlockRow *ret_rows, gsize max) {
+    Held *held = data;
+
+    held->rows = ret_rows;
+    held->max = max;
+    tt_worker_call(tt_feed_get_worker(held->feed), run_fetch, held);
+    return held->count;
+}
+
+static void run_rewind(gpointer data) {
+    Held *held = data;
+
+    tt_session_rewind_pin(tt_feed_get_session(held->feed), held->pin);
+}
+
+static void rewind_live(gpointer data) {
+    Held *held = data;
+
+    tt_worker_call(tt_feed_get_worker(held->feed), run_rewind, held);
+}
+
+static void run_unpin(gpointer data) {
+    Held *held = data;
+
+    tt_session_unpin(tt_feed_get_session(held->feed), held->pin);
+}
+
+static void free_held(gpointer data) {
+    Held *held = data;
+
+    tt_feed_unref(held->feed);
+    g_free(held);
+}
+
+TtHeldSnapshot *tt_intake_take_snapshot(TtIntake *intake, const guint8 *session_id,
+                                        GError **error) {
+    TtFeed *feed = find_feed(intake, session_id, error);
+
+    if (!feed)
+        return NULL;
+    Held *held = g_new0(Held, 1);
+    held->feed = feed;
+    tt_worker_call(tt_feed_get_worker(feed), run_take, held);
+    tt_snapshot_set_fetch(held->snapshot, fetch, rewind_live, held);
+
+    TtHeldSnapshot *taken = g_new(TtHeldSnapshot, 1);
+    *taken = (TtHeldSnapshot){.snapshot = held->snapshot, .held = held};
+    return taken;
+}
+
+void tt_held_snapshot_free(TtHeldSnapshot *taken) {
+    if (!taken)
+        return;
+    Held *held = taken->held;
+    tt_snapshot_free(taken->snapshot);
+    tt_worker_send(tt_feed_get_worker(held->feed), run_unpin, held, free_held);
+    g_free(taken);
+}
+
+/* -- Marks, recording ------------------------------------------------------------------------- */
+
+typedef struct MarkCall {
+    TtFeed *feed;
+    const char *name;
+} MarkCall;
+
+static void run_mark(gpointer data) {
+    MarkCall *call = data;
+    guint64 stamp;
+
+    tt_feed_catch_up(call->feed, G_MAXINT64, &stamp);
+    tt_session_add_mark(tt_feed_get_session(call->feed), stamp,
+                        (TtString){call->name, MIN(strlen(call->name), TT_STRING_MAX)});
+}
+
+gboolean tt_intake_add_mark(TtIntake *intake, const guint8 *session_id, const char *name,
+                            GError **error) {
+    g_autoptr(TtFeed) feed = find_feed(intake, session_id, error);
+
+    if (!feed)
+        return FALSE;
+    tt_worker_call(tt_feed_get_worker(feed), run_mark, &(MarkCall){feed, name});
+    return TRUE;
+}
+
+gboolean tt_intake_set_recording(TtIntake *intake, const guint8 *session_id, gboolean is_recording,
+                                 GError **error) {
+    g_autoptr(TtFeed) feed = find_feed(intake, session_id, error);
+
+    if (!feed)
+        return FALSE;
+    tt_feed_set_recording(feed, is_recording);
+    return TRUE;
+}
+
+/* -- A program's own export ------------------------------------------------------------------- */
+
+/* Until it is answered it holds the connection that asked. */
+typedef struct Request {
+    int socket_fd;
+} Request;
+
+void tt_intake_answer_export(gpointer request, int error, const char *message) {
+    Request *asked = request;
+
+    tt_message_send_export_done(asked->socket_fd, error, message);
+    close(asked->socket_fd);
+    g_free(asked);
+}
+
+/* The peer may have just connected as a child of whom the session is: its own pid decides. */
+static const char *find_fault(TtFeed *feed, const TtCaller *caller, const TtRecordExport *request) {
+    if (!feed || tt_feed_get_info(feed)->pid != caller->credentials.pid)
+        return "The session is not that of the process that asks";
+    if (request->format != TT_EXPORT_JSON && request->format != TT_EXPORT_SVG)
+        return "The daemon does not know the format: install it and the library from one release";
+    if (caller->passed_fd < 0)
+        return "No descriptor to write to came with the request";
+    return NULL;
+}
+
+char *tt_intake_serve_export(TtIntake *intake, TtCaller *caller, const TtRawRecord *raw) {
+    TtRecordExport request;
+
+    if (tt_decode_export(raw, &request) < 0 || request.session.len != TT_SESSION_ID_BYTES)
+        return g_strdup("The request for an export is damaged");
+
+    const guint8 *id = (const guint8 *)request.session.text;
+    g_autoptr(TtFeed) feed = tt_registry_find(intake->registry, id);
+    const char *fault = find_fault(feed, caller, &request);
+    Request *asked = g_new(Request, 1);
+
+    asked->socket_fd = caller->socket_fd;
+    if (fault) {
+        tt_intake_answer_export(asked, EINVAL, fault);
+        return NULL;
+    }
+    int fd = caller->passed_fd;
+    caller->passed_fd = -1;
+    intake->on_export(intake->on_export_data, id, (TtExportFormat)request.format, fd, asked);
+    return NULL;
+}
