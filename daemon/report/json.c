@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session as one JSON document: its order, and what is said of the whole.
+ *
+ * What is hard is size: two million blocks are a gigabyte of text. So the document is in the order
+ * in which it can be written at once: everything small first, the two arrays of blocks last, and
+ * each value leaves as soon as it is known. The one thing that must be known before is which stacks
+ * are referred to, because they are named in bulk. */
+#include <sys/wait.h>
+
+#include "protocol/checked.h"
+#include "report/json-parts.h"
+#include "report/text.h"
+
+#define SCHEMA_VERSION 1
+
+void tt_json_put_id(TtJsonWriter *writer, const char *key, const guint8 *id) {
+    char text[2 * TT_SESSION_ID_BYTES + 1];
+
+    tt_json_put_string(writer, key, tt_text_hex(id, TT_SESSION_ID_BYTES, text));
+}
+
+void tt_json_put_time(TtJsonWriter *writer, const char *key, guint64 time_ns) {
+    tt_json_key(writer, key);
+    if (time_ns == TT_TIME_NONE)
+        tt_json_null(writer);
+    else
+        tt_json_uint(writer, time_ns);
+}
+
+void tt_json_put_known(TtJsonWriter *writer, const char *key, const char *text) {
+    tt_json_put_string(writer, key, text && *text ? text : NULL);
+}
+
+void tt_json_put_thread(TtJsonReport *report, const char *key, guint32 thread) {
+    tt_json_key(report->writer, key);
+    if (thread < report->thread_count)
+        tt_json_uint(report->writer, report->threads[thread].tid);
+    else
+        tt_json_null(report->writer);
+}
+
+static void put_realtime(TtJsonWriter *writer, const char *key, guint64 realtime_ns) {
+    char text[TT_TEXT_RFC3339_BYTES];
+
+    tt_json_put_string(writer, key, tt_text_rfc3339(realtime_ns, text));
+}
+
+/* When the state shown was so. */
+static guint64 state_realtime_ns(const TtJsonReport *report) {
+    if (tt_snapshot_get_state(report->snapshot, NULL) == TT_SESSION_RUNNING &&
+        report->options->now_realtime_ns > 0)
+        return report->options->now_realtime_ns;
+    return tt_saturating_add(report->info->timescale.start_realtime_ns,
+                             tt_snapshot_get_time_ns(report->snapshot));
+}
+
+static void write_related(TtJsonReport *report) {
+    TtJsonWriter *writer = report->writer;
+
+    tt_json_key(writer, "related");
+    tt_json_begin_array(writer);
+    for (gsize i = 0; i < report->options->related_count; i++) {
+        const TtRelated *related = &report->options->related[i];
+
+        tt_json_begin_object(writer);
+        tt_json_put_id(writer, "session", related->id);
+        tt_json_key(writer, "pid");
+        tt_json_int(writer, related->pid);
+        tt_json_put_known(writer, "exe", related->exe);
+        tt_json_put_string(writer, "relation", related->relation);
+        tt_json_end_object(writer);
+    }
+    tt_json_end_array(writer);
+}
+
+static void write_state(TtJsonReport *report) {
+    TtJsonWriter *writer = report->writer;
+    gint status = -1;
+    TtSessionState state = tt_snapshot_get_state(report->snapshot, &status);
+
+    tt_json_put_string(writer, "state", tt_session_state_name(state));
+    tt_json_key(writer, "exit_status");
+    if (status >= 0 && WIFEXITED(status))
+        tt_json_int(writer, WEXITSTATUS(status));
+    else
+        tt_json_null(writer);
+    tt_json_key(writer, "signal");
+    if (status >= 0 && WIFSIGNALED(status))
+        tt_json_int(writer, WTERMSIG(status));
+    else
+        tt_json_null(writer);
+}
+
+static void write_process(TtJsonReport *report) {
+    TtJsonWriter *writer = report->writer;
+    const TtSessionInfo *info = report->info;
+
+    tt_json_key(writer, "process");
+    tt_json_begin_object(writer);
+    tt_json_put_id(writer, "session", info->id);
+    tt_json_key(writer, "pid");
+    tt_json_int(writer, info->pid);
+    tt_json_key(writer, "own_pid");
+    tt_json_int(writer, info->own_pid);
+    if (info->parent_relation == TT_RELATION_NONE)
+        tt_json_put_null(writer, "parent_session");
+    else
+        tt_json_put_id(writer, "parent_session", info->parent_id);
+    tt_json_put_known(writer, "exe", info->exe);
+    tt_json_key(writer, "command_line");
+    tt_json_begin_array(writer);
+    for (char **argument = info->command_line; argument && *argument; argument++)
+        tt_json_string(writer, *argument);
+    tt_json_end_array(writer);
+    put_realtime(writer, "start_time", info->timescale.start_realtime_ns);
+    tt_json_put_uint(writer, "duration_ns", tt_snapshot_get_time_ns(report->snapshot));
+    write_state(report);
+    write_related(report);
+    tt_json_end_object(writer);
+}
+
+static void write_completeness(TtJsonReport *report) {
+    TtJsonWriter *writer = report->writer;
+    const TtCompleteness *completeness = tt_snapshot_get_completeness(report->snapshot);
+
+    tt_json_key(writer, "completeness");
+    tt_json_begin_object(writer);
+    tt_json_put_bool(writer, "exact", completeness->exact);
+    tt_json_put_uint(writer, "dropped_events", completeness->dropped_events);
+    tt_json_write_gaps(report);
+    tt_json_put_uint(writer, "unknown_frees", completeness->unknown_frees);
+    tt_json_put_uint(writer, "double_frees", completeness->double_frees);
+    tt_json_put_uint(writer, "synthesized_frees", completeness->synthesized_frees);
+    tt_json_put_uint(writer, "truncated_stacks", completeness->truncated_stacks);
+    tt_json_put_uint(writer, "untraced_before_ns", completeness->untraced_before_ns);
+    tt_json_put_uint(writer, "sample_bytes", report->info->sample_bytes);
+    tt_json_put_uint(writer, "shed_blocks", completeness->shed_blocks);
+    tt_json_put_uint(writer, "history_dropped", completeness->history_dropped);
+    tt_json_key(writer, "doubts");
+    tt_json_begin_array(writer);
+    for (guint i = 0; completeness->doubts && i < completeness->doubts->len; i++)
+        tt_json_string(writer, g_ptr_array_index(completeness->doubts, i));
+    tt_json_end_array(writer);
+    tt_json_put_string(writer, "symbols_failure", tt_frame_names_get_failure(report->names));
+    tt_json_end_object(writer);
+}
+
+static void write_totals(TtJsonReport *report) {
+    TtJsonWriter *writer = report->writer;
+    const TtTotals *totals = tt_snapshot_get_totals(report->snapshot);
+
+    tt_json_put_uint(writer, "total_allocations", totals->live_blocks);
+    tt_json_put_uint(writer, "total_allocated", totals->live_bytes);
+    tt_json_put_uint(writer, "cumulative_allocations", totals->cumulative_allocations);
+    tt_json_put_uint(writer, "cumulative_allocated", totals->cumulative_allocated);
+    tt_json_put_uint(writer, "cumulative_frees", totals->cumulative_frees);
+    tt_json_put_uint(writer, "cumulative_freed", totals->cumulative_freed);
+    tt_json_put_uint(writer, "reallocations", totals->reallocations);
+    tt_json_put_uint(writer, "temporary_allocations", totals->temporary_allocations);
+    tt_json_put_uint(writer, "inherited_blocks", totals->inherited_blocks);
+    tt_json_put_uint(writer, "inherited_bytes", totals->inherited_bytes);
+    tt_json_put_uint(writer, "peak_bytes", totals->peak_bytes);
+    tt_json_put_uint(writer, "peak_blocks", totals->peak_blocks);
+    tt_json_put_uint(writer, "peak_ns", totals->peak_ns);
+}
+
+static void write_document(TtJsonReport *report) {
+    TtJsonWriter *writer = report->writer;
+
+    tt_json_begin_object(writer);
+    tt_json_put_uint(writer, "schema_version", SCHEMA_VERSION);
+    tt_json_put_string(writer, "generator", "trace-tools " TT_VERSION);
+    put_realtime(writer, "timestamp", state_realtime_ns(report));
+    write_process(report);
+    write_completeness(report);
+    write_totals(report);
+    tt_json_write_hotspots(report);
+    tt_json_write_threads(report);
+    tt_json_write_modules(report);
+    tt_json_write_variables(report);
+    tt_json_write_scopes(report);
+    tt_json_write_types(report);
+    tt_json_write_timeline(report);
+    tt_json_write_marks(report);
+    tt_json_write_stacks(report);
+    tt_json_write_live(report);
+    tt_json_write_freed(report);
+    tt_json_end_object(writer);
+}
+
+gboolean tt_report_json(TtSnapshot *snapshot, TtSymbols *symbols, const TtReportOptions *options,
+                        TtSink *sink, GError **error) {
+    g_autoptr(TtJsonWriter) writer = tt_json_writer_new(sink);
+    g_autoptr(TtFrameNames) names = tt_frame_names_new(snapshot, symbols);
+    g_autoptr(GHashTable) stack_set = g_hash_table_new(NULL, NULL);
+    TtJsonReport report = {
+        .snapshot = snapshot,
+        .symbols = symbols,
+        .options = options,
+        .writer = writer,
+        .names = names,
+        .stack_set = stack_set,
+        .info = tt_snapshot_get_info(snapshot),
+    };
+
+    report.threads = tt_snapshot_get_threads(snapshot, &report.thread_count);
+    report.variables = tt_snapshot_get_variables(snapshot, &report.variable_count);
+    report.scopes = tt_snapshot_get_scopes(snapshot, &report.scope_count);
+    report.modules = tt_snapshot_get_modules(snapshot, &report.module_count);
+    tt_json_collect_stacks(&report);
+    write_document(&report);
+    return tt_json_finish(writer, error);
+}

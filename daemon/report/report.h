@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The door of this room: a snapshot in, one document out. A report neither knows where its session
+ * lives nor where its bytes go; it reads what the snapshot holds and writes to a sink, in slices,
+ * so that its own memory does not grow with the number of blocks. */
+#pragma once
+
+#include "base/sink.h"
+#include "model/snapshot.h"
+#include "symbols/symbols.h"
+
+G_BEGIN_DECLS
+
+/**
+ * TtRelated:
+ * @id: the other session
+ * @pid: its process
+ * @exe: raw bytes; "" where unknown
+ * @relation: what it is to the session shown: "parent", "child", "exec_from" or "exec_to"
+ *
+ * A session that this one descends from or gave rise to.
+ */
+typedef struct TtRelated {
+    guint8 id[16];
+    gint pid;
+    char *exe;
+    const char *relation;
+} TtRelated;
+
+/**
+ * TtReportOptions:
+ * @is_full: JSON: write `backtrace_ips` into every block
+ * @top: SVG: how many entries a ranking shows; 0 for the view's own choice
+ * @view: (nullable): SVG: one that tt_report_has_view() knows; %NULL for "overview"
+ * @related: (array length=related_count) (nullable): sessions to be named, in this order
+ * @related_count: 0 for none
+ * @now_realtime_ns: the present time as of CLOCK_REALTIME, for a session that still runs. 0 for a
+ *   state that is no longer the present one: then the state's own time stands, so that one
+ *   recording exports to the same bytes twice
+ *
+ * What is asked of a report. Borrows everything; a zeroed one is valid.
+ */
+typedef struct TtReportOptions {
+    gboolean is_full;
+    guint top;
+    const char *view;
+    const TtRelated *related;
+    gsize related_count;
+    guint64 now_realtime_ns;
+} TtReportOptions;
+
+/**
+ * tt_report_json:
+ * @snapshot: its live blocks are read from the start to the end; rewound first
+ * @symbols: (nullable): %NULL for no names: functions, files and lines are null then
+ * @options: (transfer none): @is_full, @related and @now_realtime_ns count
+ * @sink: takes the document; the caller flushes and closes it
+ * @error: what the sink said. Names that cannot be had are no error: they are null
+ *
+ * Writes the session as one JSON document, valid against the installed schema. Strings of the
+ * traced program may hold any bytes; the document is UTF-8 and free of control characters whatever
+ * they are. Needs memory for sites and names, never for blocks. Any one thread at a time for a
+ * snapshot; may block on the sink and on the symbolizer.
+ *
+ * Returns: %FALSE with @error set where the document is not whole
+ */
+gboolean tt_report_json(TtSnapshot *snapshot, TtSymbols *symbols, const TtReportOptions *options,
+                        TtSink *sink, GError **error);
+
+/**
+ * tt_report_svg:
+ * @snapshot: its live blocks may be read; rewound first
+ * @symbols: (nullable): %NULL for no names: sites are called module+0xoffset then
+ * @options: (transfer none): @view must be one that tt_report_has_view() knows
+ * @sink: takes the picture; the caller flushes and closes it
+ * @error: what the sink said, or that the picture could not be made
+ *
+ * Writes one view of the session as an SVG document of its own: no script of others, no font, no
+ * image from elsewhere. Its figures equal those of tt_report_json() for the same snapshot. Any one
+ * thread at a time for a snapshot; may block on the sink and on the symbolizer.
+ *
+ * Returns: %FALSE with @error set where the picture is not whole
+ */
+gboolean tt_report_svg(TtSnapshot *snapshot, TtSymbols *symbols, const TtReportOptions *options,
+                       TtSink *sink, GError **error);
+
+/**
+ * tt_report_has_view:
+ * @view: a name, not trusted
+ *
+ * Returns: whether tt_report_svg() draws it
+ */
+gboolean tt_report_has_view(const char *view);
+
+G_END_DECLS
