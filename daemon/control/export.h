@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Exports: a session's snapshot to a descriptor, on threads of their own, few at a time. */
+#pragma once
+
+#include "intake/intake.h"
+#include "protocol/wire.h"
+
+G_BEGIN_DECLS
+
+/* At work at one time. One that waits for its reader does not count, up to the second figure. */
+#define TT_EXPORTER_ACTIVE_MAX 2
+#define TT_EXPORTER_THREADS_MAX 16
+/* Waiting for their turn; past it an export is refused as busy. */
+#define TT_EXPORTER_QUEUE_MAX 64
+
+typedef struct TtExporter TtExporter;
+
+/**
+ * tt_exporter_new:
+ * @intake: (transfer none): outlives it
+ *
+ * Calls back on the thread-default main context of the caller, whose thread alone calls the
+ * functions below.
+ */
+TtExporter *tt_exporter_new(TtIntake *intake);
+
+/* Cancels what is waiting and at work, waits for it, and has called everybody back. */
+void tt_exporter_free(TtExporter *exporter);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtExporter, tt_exporter_free)
+
+/**
+ * TtExportAsk:
+ * @format: of the document
+ * @view: (nullable): which picture; %NULL for the overview
+ * @top: how many entries a ranking shows; 0 for the view's own choice
+ * @is_full: with every address
+ */
+typedef struct TtExportAsk {
+    TtExportFormat format;
+    const char *view;
+    guint top;
+    gboolean is_full;
+} TtExportAsk;
+
+/* @error: of TT_CONTROL_ERROR, or %NULL: all @bytes are with the system. */
+typedef void (*TtExportDone)(gpointer data, guint64 bytes, const GError *error);
+
+/**
+ * tt_exporter_export:
+ * @cards: (element-type TtSessionCard): all sessions, for the names of the related ones
+ * @ask: copied
+ * @fd: (transfer full): open for writing; closed before @done is called, and also on failure
+ * @cancellable: (nullable): ends it at the next write, or while it waits
+ * @error: TT_CONTROL_ERROR_BUSY, _INVALID_ARGUMENT, _NOT_WRITABLE
+ *
+ * Returns: whether @done will be called, once; it is never called from within
+ */
+gboolean tt_exporter_export(TtExporter *exporter, GPtrArray *cards, const TtSessionCard *card,
+                            const TtExportAsk *ask, int fd, GCancellable *cancellable,
+                            TtExportDone done, gpointer data, GError **error);
+
+/* @figures: (transfer none): floating no more, a{sv}; %NULL with @error set */
+typedef void (*TtDescribeDone)(gpointer data, GVariant *figures, const GError *error);
+
+/* The totals and the completeness of a session as of now, exact, in the same queue. */
+gboolean tt_exporter_describe(TtExporter *exporter, const TtSessionCard *card,
+                              GCancellable *cancellable, TtDescribeDone done, gpointer data,
+                              GError **error);
+
+/* What a program asks of itself over the events socket; see TtExportRequest.
+ *
+ * @fd     (transfer full)
+ * @done   @error is an errno value, 0: all is written; @message a sentence. Perhaps called at once
+ */
+void tt_exporter_export_fd(TtExporter *exporter, const guint8 *session_id, TtExportFormat format,
+                           int fd, void (*done)(gpointer data, int error, const char *message),
+                           gpointer data);
+
+G_END_DECLS

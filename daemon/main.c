@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tt-daemon: options, signals, and the one root from which all else hangs. */
+#include <errno.h>
+#include <glib-unix.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "control/control.h"
+#include "control/export.h"
+#include "intake/intake.h"
+#include "service.h"
+
+enum { EXIT_USAGE = 2 };
+
+#define HISTORY_BLOCKS 100000
+#define HISTORY_MAX 1000000000
+#define LEAST_MEMORY ((gsize)16 << 20)
+#define EXIT_BOUND_MS 4500u
+
+typedef struct Options {
+    char *socket_dir;
+    gsize memory_limit_bytes;
+    gsize history_blocks;
+    gboolean wants_version;
+} Options;
+
+/* The daemon. Owned by main's frame. */
+typedef struct Root {
+    GMainLoop *loop;
+    TtService service;
+    TtIntake *intake;
+    TtExporter *exporter; /* NULL: none yet, or none any more */
+    TtControl *control;
+} Root;
+
+static gboolean refuse_option(GError **error, const char *sentence) {
+    g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, sentence);
+    return FALSE;
+}
+
+static gboolean parse_options(int *argc, char ***argv, Options *options, GError **error) {
+    g_autofree char *memory = NULL, *history = NULL;
+    guint64 number;
+    const GOptionEntry entries[] = {
+        {"socket-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->socket_dir,
+         "Listen in DIR rather than where the environment says", "DIR"},
+        {"memory-limit", 0, 0, G_OPTION_ARG_STRING, &memory,
+         "Keep to SIZE bytes of memory (K, M, G may follow)", "SIZE"},
+        {"history", 0, 0, G_OPTION_ARG_STRING, &history,
+         "Keep the last N freed blocks of a session in full (100000)", "N"},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &options->wants_version, "Show the version", NULL},
+        {0},
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new("- receives what programs trace");
+
+    *options = (Options){.history_blocks = HISTORY_BLOCKS};
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, argc, argv, error))
+        return FALSE;
+    if (*argc > 1)
+        return refuse_option(error, "tt-daemon takes options alone, no arguments");
+    if (memory && (!tt_limits_parse_size(memory, &options->memory_limit_bytes) ||
+                   options->memory_limit_bytes < LEAST_MEMORY))
+        return refuse_option(error, "--memory-limit is a number of bytes, at least 16M, such as "
+                                    "512M or 2G");
+    if (history) {
+        if (!g_ascii_string_to_unsigned(history, 10, 0, HISTORY_MAX, &number, NULL))
+            return refuse_option(error, "--history is a number of blocks, 0 to 1000000000");
+        options->history_blocks = (gsize)number;
+    }
+    return TRUE;
+}
+
+/* We trace, and are not traced, and neither are our children. Before there is another thread. */
+static void clean_environment(void) {
+    g_auto(GStrv) names = g_listenv();
+
+    for (char **name = names; *name; name++)
+        if (g_str_has_prefix(*name, "TT_") || strcmp(*name, "LD_PRELOAD") == 0)
+            g_unsetenv(*name);
+}
+
+/* -- A program asks for its own export -------------------------------------------------------- */
+
+static void on_export(gpointer data, const guint8 *session_id, TtExportFormat format, int fd,
+                      gpointer request) {
+    Root *root = data;
+
+    if (root->exporter) {
+        tt_exporter_export_fd(root->exporter, session_id, format, fd, tt_intake_answer_export,
+                              request);
+        return;
+    }
+    close(fd);
+    tt_intake_answer_export(request, ESHUTDOWN, "The daemon is about to end");
+}
+
+/* -- Life ------------------------------------------------------------------------------------- */
+
+static gboolean on_signal(gpointer data) {
+    g_main_loop_quit(data);
+    return G_SOURCE_CONTINUE;
+}
+
+/* A reader that does not read must not keep us: whatever hangs, the process ends. */
+static gpointer end_in_time(gpointer data) {
+    (void)data;
+    g_usleep(EXIT_BOUND_MS * 1000);
+    _exit(EXIT_SUCCESS);
+}
+
+static gboolean start(Root *root, const Options *options, GError **error) {
+    TtIntakeOptions intake_options = {
+        .memory_limit_bytes = options->memory_limit_bytes,
+        .history_blocks = options->history_blocks,
+    };
+
+    if (!tt_service_open(&root->service, options->socket_dir, error))
+        return FALSE;
+    clean_environment();
+    root->intake = tt_intake_new(g_steal_fd(&root->service.events_fd), &intake_options, on_export,
+                                 root);
+    root->exporter = tt_exporter_new(root->intake);
+    root->control = tt_control_new(g_steal_fd(&root->service.control_fd), root->intake,
+                                   root->exporter, error);
+    return root->control != NULL;
+}
+
+/* The sockets go first: who comes now finds no daemon, rather than one that is about to end. */
+static void stop(Root *root) {
+    tt_service_close(&root->service);
+    g_clear_pointer(&root->control, tt_control_free);
+    g_clear_pointer(&root->exporter, tt_exporter_free);
+    g_clear_pointer(&root->intake, tt_intake_free);
+}
+
+static int serve(const Options *options) {
+    g_autoptr(GError) error = NULL;
+    Root root = {.loop = g_main_loop_new(NULL, FALSE)};
+    int status = EXIT_SUCCESS;
+
+    g_unix_signal_add(SIGTERM, on_signal, root.loop);
+    g_unix_signal_add(SIGINT, on_signal, root.loop);
+    if (start(&root, options, &error)) {
+        tt_service_notify("READY=1");
+        g_main_loop_run(root.loop);
+        tt_service_notify("STOPPING=1");
+        g_thread_unref(g_thread_new("end", end_in_time, NULL));
+    } else {
+        g_printerr("tt-daemon: %s\n", error->message);
+        status = EXIT_FAILURE;
+    }
+    stop(&root);
+    g_main_loop_unref(root.loop);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    g_autoptr(GError) error = NULL;
+    Options options;
+
+    setlocale(LC_CTYPE, "");
+    g_set_prgname("tt-daemon");
+    tt_log_init();
+    if (!parse_options(&argc, &argv, &options, &error)) {
+        g_printerr("tt-daemon: %s (tt-daemon --help tells more)\n", error->message);
+        return EXIT_USAGE;
+    }
+    if (options.wants_version) {
+        printf("tt-daemon %s\n", TT_VERSION);
+        return EXIT_SUCCESS;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    umask(077);
+    int status = serve(&options);
+    g_free(options.socket_dir);
+    return status;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fake-intake.h"
+
+#include <string.h>
+
+#include "report/report.h"
+
+static GPtrArray *sessions; /* of TtSessionCard */
+guint64 fake_report_bytes;
+gboolean fake_report_fails;
+FakeCalls fake_calls;
+
+static TtSessionCard *card_new(guint8 tag, gint pid, const char *exe, guint64 order) {
+    TtSessionCard *card = g_new0(TtSessionCard, 1);
+
+    memset(card->id, tag, sizeof card->id);
+    card->pid = pid;
+    card->exe = g_strdup(exe);
+    card->order = order;
+    card->summary.state = TT_SESSION_RUNNING;
+    card->summary.exit_status = -1;
+    card->summary.live_bytes = 1000 + tag;
+    return card;
+}
+
+void tt_session_card_free(TtSessionCard *card) {
+    g_free(card->exe);
+    g_free(card);
+}
+
+static void card_free(gpointer card) { tt_session_card_free(card); }
+
+static TtSessionCard *find(guint8 tag) {
+    for (guint i = 0; sessions && i < sessions->len; i++) {
+        TtSessionCard *card = g_ptr_array_index(sessions, i);
+
+        if (card->id[0] == tag)
+            return card;
+    }
+    return NULL;
+}
+
+void fake_add_session(guint8 tag, gint pid, const char *exe, guint64 order) {
+    if (!sessions)
+        sessions = g_ptr_array_new_with_free_func(card_free);
+    g_ptr_array_add(sessions, card_new(tag, pid, exe, order));
+}
+
+void fake_set_parent(guint8 tag, TtRelation relation, guint8 parent_tag) {
+    TtSessionCard *card = find(tag);
+
+    card->parent_relation = relation;
+    memset(card->parent_id, parent_tag, sizeof card->parent_id);
+}
+
+void fake_clear(void) {
+    g_clear_pointer(&sessions, g_ptr_array_unref);
+    memset(&fake_calls, 0, sizeof fake_calls);
+    fake_report_bytes = 0;
+    fake_report_fails = FALSE;
+}
+
+G_DEFINE_QUARK(tt - intake - error - quark, tt_intake_error)
+
+GPtrArray *tt_intake_list(TtIntake *intake) {
+    GPtrArray *copies = g_ptr_array_new_with_free_func(card_free);
+
+    (void)intake;
+    for (guint i = 0; sessions && i < sessions->len; i++) {
+        TtSessionCard *card = g_ptr_array_index(sessions, i);
+        TtSessionCard *copy = g_memdup2(card, sizeof *card);
+
+        copy->exe = g_strdup(card->exe);
+        g_ptr_array_add(copies, copy);
+    }
+    return copies;
+}
+
+TtHeldSnapshot *tt_intake_take_snapshot(TtIntake *intake, const guint8 *session_id,
+                                        GError **error) {
+    TtHeldSnapshot *held;
+
+    (void)intake;
+    g_atomic_int_inc(&fake_calls.snapshots);
+    if (session_id[0] == 0xee) {
+        g_set_error_literal(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_GONE,
+                            "That session is no longer kept");
+        return NULL;
+    }
+    g_atomic_int_inc(&fake_calls.held_snapshots);
+    held = g_new0(TtHeldSnapshot, 1);
+    held->snapshot = (TtSnapshot *)held;
+    return held;
+}
+
+void tt_held_snapshot_free(TtHeldSnapshot *held) {
+    if (held)
+        g_atomic_int_add(&fake_calls.held_snapshots, -1);
+    g_free(held);
+}
+
+gboolean tt_intake_add_mark(TtIntake *intake, const guint8 *session_id, const char *name,
+                            GError **error) {
+    (void)intake;
+    (void)session_id;
+    (void)error;
+    fake_calls.marks++;
+    g_strlcpy(fake_calls.last_mark, name, sizeof fake_calls.last_mark);
+    return TRUE;
+}
+
+gboolean tt_intake_set_recording(TtIntake *intake, const guint8 *session_id, gboolean is_recording,
+                                 GError **error) {
+    (void)intake;
+    (void)session_id;
+    (void)error;
+    fake_calls.recordings++;
+    fake_calls.last_is_recording = is_recording;
+    return TRUE;
+}
+
+void tt_intake_set_exit_status(TtIntake *intake, gint pid, gint wait_status) {
+    (void)intake;
+    fake_calls.exit_statuses++;
+    fake_calls.last_pid = pid;
+    fake_calls.last_wait_status = wait_status;
+}
+
+typedef struct Wait {
+    void (*done)(gpointer data, gboolean all_ended);
+    gpointer data;
+} Wait;
+
+static gboolean end_wait(gpointer data) {
+    Wait *wait = data;
+
+    wait->done(wait->data, TRUE);
+    return G_SOURCE_REMOVE;
+}
+
+void tt_intake_when_ended(TtIntake *intake, gint pid, guint timeout_ms,
+                          void (*done)(gpointer data, gboolean all_ended), gpointer data) {
+    Wait wait = {done, data};
+    GSource *source = g_idle_source_new();
+
+    (void)intake;
+    (void)pid;
+    (void)timeout_ms;
+    g_source_set_callback(source, end_wait, g_memdup2(&wait, sizeof wait), g_free);
+    g_source_attach(source, g_main_context_get_thread_default());
+    g_source_unref(source);
+}
+
+const char *tt_session_state_name(TtSessionState state) {
+    return state == TT_SESSION_RUNNING ? "running" : "ended";
+}
+
+static const TtSessionInfo info = {.pid = 77, .exe = (char *)"/bin/f\xffke"};
+static TtTotals totals;
+static TtCompleteness completeness = {.exact = TRUE};
+
+const TtSessionInfo *tt_snapshot_get_info(const TtSnapshot *snapshot) {
+    (void)snapshot;
+    return &info;
+}
+
+TtSessionState tt_snapshot_get_state(const TtSnapshot *snapshot, gint *ret_exit_status) {
+    (void)snapshot;
+    *ret_exit_status = 0;
+    return TT_SESSION_EXITED;
+}
+
+const TtTotals *tt_snapshot_get_totals(const TtSnapshot *snapshot) {
+    (void)snapshot;
+    totals.cumulative_allocations = G_MAXUINT64;
+    return &totals;
+}
+
+const TtCompleteness *tt_snapshot_get_completeness(const TtSnapshot *snapshot) {
+    (void)snapshot;
+    return &completeness;
+}
+
+TtSymbols *tt_symbols_new(void) { return NULL; }
+
+void tt_symbols_free(TtSymbols *symbols) { (void)symbols; }
+
+gboolean tt_symbols_trim(TtSymbols *symbols) {
+    (void)symbols;
+    return FALSE;
+}
+
+static gboolean write_report(const char *kind, const TtReportOptions *options, TtSink *sink,
+                             GError **error) {
+    char piece[4096];
+
+    fake_calls.last_related_count = options->related_count;
+    fake_calls.last_relations[0] = '\0';
+    for (gsize i = 0; i < options->related_count; i++) {
+        g_strlcat(fake_calls.last_relations, options->related[i].relation,
+                  sizeof fake_calls.last_relations);
+        g_strlcat(fake_calls.last_relations, " ", sizeof fake_calls.last_relations);
+    }
+    if (fake_report_fails) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED, "librsvg does not like it");
+        return FALSE;
+    }
+    if (fake_report_bytes == 0)
+        return tt_sink_write(sink, kind, strlen(kind), error);
+    memset(piece, 'x', sizeof piece);
+    for (guint64 left = fake_report_bytes; left > 0;) {
+        gsize len = MIN(left, sizeof piece);
+
+        if (!tt_sink_write(sink, piece, len, error))
+            return FALSE;
+        left -= len;
+    }
+    return TRUE;
+}
+
+gboolean tt_report_json(TtSnapshot *snapshot, TtSymbols *symbols, const TtReportOptions *options,
+                        TtSink *sink, GError **error) {
+    (void)snapshot;
+    (void)symbols;
+    return write_report("{\"json\": 1}\n", options, sink, error);
+}
+
+gboolean tt_report_svg(TtSnapshot *snapshot, TtSymbols *symbols, const TtReportOptions *options,
+                       TtSink *sink, GError **error) {
+    (void)snapshot;
+    (void)symbols;
+    return write_report("<svg/>\n", options, sink, error);
+}
+
+gboolean tt_report_has_view(const char *view) {
+    return g_str_equal(view, "overview") || g_str_equal(view, "top");
+}

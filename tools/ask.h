@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Questions that more than one command asks. */
+#pragma once
+
+#include "tools/daemon.h"
+
+G_BEGIN_DECLS
+
+/* What an export is to look like, as it came from the command line. */
+typedef struct TtPicture {
+    const char *view; /* NULL: the daemon's own choice */
+    guint top;        /* 0: the same */
+    gboolean is_full;
+} TtPicture;
+
+/* Whether the daemon draws @picture's view. TT_TOOLS_ERROR_USAGE where not, with those it does. */
+gboolean tt_ask_view(TtDaemon *daemon, const TtPicture *picture, GError **error);
+
+/**
+ * tt_ask_export:
+ * @fd: (transfer none)
+ *
+ * Has the daemon write one document, however long that takes, as long as it shows that it lives.
+ */
+gboolean tt_ask_export(TtDaemon *daemon, const char *target, const char *format,
+                       const TtPicture *picture, int fd, GError **error);
+
+/* One document to one place: a whole file or none. */
+gboolean tt_ask_export_to(TtDaemon *daemon, const char *target, const char *format,
+                          const TtPicture *picture, const char *path, GError **error);
+
+/**
+ * tt_ask_explain:
+ * @error: (inout): of a call; becomes one for people
+ *
+ * What the daemon refuses is TT_TOOLS_ERROR_USAGE or _FAILED, in its own words; a reader that went
+ * away G_IO_ERROR_BROKEN_PIPE. Where the versions do not fit both are named.
+ *
+ * Returns: %FALSE, so that a failed call can return it
+ */
+gboolean tt_ask_explain(TtDaemon *daemon, GError **error);
+
+G_END_DECLS
