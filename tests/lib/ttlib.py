@@ -55,9 +55,15 @@ def check(truth, what):
         raise Failed(what)
 
 
+def show(value):
+    """For messages: what is long is cut."""
+    text = repr(value)
+    return text if len(text) <= 1000 else f"{text[:400]} … {text[-400:]}"
+
+
 def check_equal(got, want, what=""):
     if got != want:
-        raise Failed(f"{what + ': ' if what else ''}got {got!r}, want {want!r}")
+        raise Failed(f"{what + ': ' if what else ''}got {show(got)}, want {show(want)}")
 
 
 def check_between(got, low, high, what=""):
@@ -332,6 +338,14 @@ def compile_c(text, *flags, name="program", compiler="cc", suffix=".c"):
     return folder / name
 
 
+def build(source, *flags, compiler="cc"):
+    """As compile_c(), of a file in the folder programs/ beside the test."""
+    path = pathlib.Path(sys.argv[0]).resolve().parent / "programs" / source
+    return compile_c(
+        path.read_text(), *flags, name=path.stem, compiler=compiler, suffix=path.suffix
+    )
+
+
 def need(*programs):
     """Skips the case where a program is not installed."""
     for program in programs:
@@ -396,9 +410,37 @@ def check_books(export):
         check_equal(
             sum(site[key] for site in export["allocation_hotspots"]), export[total], f"sum of {key}"
         )
+    if export.get("inherited_blocks", 0) == 0:
+        for site in export["allocation_hotspots"]:
+            check_equal(
+                (site["cumulative_count"], site["cumulative_size"]),
+                (site["count"] + site["freed_count"], site["total_size"] + site["freed_size"]),
+                f"books of stack {site['stack']}",
+            )
     blocks = export["active_allocations"] + export["freed_allocations"]
     ids = [block["id"] for block in blocks]
     check_equal(len(ids), len(set(ids)), "ids of blocks")
+
+
+def check_exact(export):
+    """The export calls itself exact, and has nothing that would give it the lie."""
+    completeness = export["completeness"]
+    for key in ("dropped_events", "unknown_frees", "double_frees", "synthesized_frees"):
+        check_equal(completeness[key], 0, key)
+    check_equal((completeness["gaps"], completeness["doubts"]), ([], []), "gaps and doubts")
+    check_equal(completeness["exact"], True, f"exact in {completeness}")
+
+
+def check_schema(export):
+    """Valid by the schema that is installed. For exports of a few thousand blocks: it takes its time."""
+    try:
+        import jsonschema
+    except ImportError:
+        raise Skip("python3-jsonschema is not installed")
+    (path,) = (SOURCE / "data" / "schema").glob("trace-tools-session-*.schema.json")
+    validator = jsonschema.Draft202012Validator(json.loads(path.read_text()))
+    for error in validator.iter_errors(export):
+        raise Failed(f"{error.json_path} is not as {path.name} says: {error.message[:300]}")
 
 
 def check_counted(export, count):

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an event costs the model, and a live block in memory.
+ *
+ *   apply-bench [BLOCKS [EVENTS [SITES]]]
+ *
+ * Fills a heap of BLOCKS blocks of 100 to 200 bytes, as glibc would lay them out, and then replaces
+ * blocks: any by any (random), or within a window that wanders through the heap (local). Only the
+ * time in tt_session_apply counts. Not part of the suite: the figures belong to the machine. */
+#include <stdlib.h>
+#include <time.h>
+
+#include "model/snapshot.h"
+
+#define BATCH 512u
+#define CHUNK_EVENTS (1u << 20) /* made at a time, outside the clock */
+#define WINDOW 4096u
+#define HEAP_BASE G_GUINT64_CONSTANT(0x555555560010)
+
+typedef struct Bench {
+    TtSession *session;
+    guint32 site_count;
+    guint64 stamp;
+    guint64 lot;
+    guint32 place_count;
+    guint64 *addrs; /* of places, ascending */
+    guint32 *sizes;
+    guint32 *order; /* places: the live ones first */
+    guint32 live_count;
+    TtEvent *events;
+    gsize event_count;
+    gdouble seconds;
+    guint64 applied;
+} Bench;
+
+static guint64 draw(Bench *bench) {
+    bench->lot ^= bench->lot << 13;
+    bench->lot ^= bench->lot >> 7;
+    bench->lot ^= bench->lot << 17;
+    return bench->lot;
+}
+
+static gdouble now_seconds(void) {
+    struct timespec at;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at); /* others may use the machine too */
+    return (gdouble)at.tv_sec + (gdouble)at.tv_nsec / 1e9;
+}
+
+static void apply(Bench *bench) {
+    gdouble start = now_seconds();
+
+    for (gsize i = 0; i < bench->event_count; i += BATCH)
+        tt_session_apply(bench->session, bench->events + i, MIN(BATCH, bench->event_count - i));
+    bench->seconds += now_seconds() - start;
+    bench->applied += bench->event_count;
+    bench->event_count = 0;
+}
+
+static void add_event(Bench *bench, TtOp op, guint32 place) {
+    /* A few sites do most of it. */
+    guint64 site = MIN(draw(bench) % bench->site_count, draw(bench) % bench->site_count);
+
+    bench->stamp += 50 + draw(bench) % 100;
+    bench->events[bench->event_count++] = (TtEvent){
+        .stamp = bench->stamp,
+        .addr = bench->addrs[place],
+        .size = op == TT_OP_ALLOC ? bench->sizes[place] : 0,
+        .stack = op == TT_OP_ALLOC ? TT_STACK_FIRST + (guint32)site : TT_STACK_NONE,
+        .thread = 0,
+        .op = (guint8)op,
+    };
+    if (bench->event_count == CHUNK_EVENTS)
+        apply(bench);
+}
+
+/* Frees the live place @live (an index of order) and uses the free one @other. */
+static void replace(Bench *bench, guint32 live, guint32 other) {
+    guint32 freed = bench->order[live];
+
+    add_event(bench, TT_OP_FREE, freed);
+    add_event(bench, TT_OP_ALLOC, bench->order[other]);
+    bench->order[live] = bench->order[other];
+    bench->order[other] = freed;
+}
+
+static void bench_init(Bench *bench, guint32 blocks, guint32 sites) {
+    TtSessionInfo info = {.exe = (char *)"bench", .timescale = {.mult = 1}};
+    TtModelLimits limits;
+    guint64 addr = HEAP_BASE;
+
+    tt_model_limits_init(&limits);
+    limits.detail_bytes = (gsize)8 << 30;
+    *bench = (Bench){.lot = 88172645463325252, .site_count = sites};
+    bench->session = tt_session_new(&info, &limits);
+    (void)tt_session_get_thread(bench->session, 0, 1);
+    for (guint32 i = 0; i < sites; i++)
+        (void)tt_session_define_stack(
+            bench->session, &(TtRecordStack){.id = TT_STACK_FIRST + i, .ip = 0x1000 + i});
+
+    bench->place_count = blocks + blocks / 8 + WINDOW;
+    bench->addrs = g_new(guint64, bench->place_count);
+    bench->sizes = g_new(guint32, bench->place_count);
+    bench->order = g_new(guint32, bench->place_count);
+    bench->events = g_new(TtEvent, CHUNK_EVENTS);
+    for (guint32 i = 0; i < bench->place_count; i++) {
+        bench->sizes[i] = 100 + (guint32)(draw(bench) % 101);
+        bench->addrs[i] = addr;
+        bench->order[i] = i;
+        addr += (bench->sizes[i] + 8 + 15) & ~15u; /* a malloc chunk */
+    }
+}
+
+static void bench_clear(Bench *bench) {
+    tt_session_free(bench->session);
+    g_free(bench->addrs);
+    g_free(bench->sizes);
+    g_free(bench->order);
+    g_free(bench->events);
+}
+
+static void report(Bench *bench, const char *what) {
+    TtSummary summary;
+
+    tt_session_get_summary(bench->session, &summary);
+    g_print("%-8s %9" G_GUINT64_FORMAT " live  %6.1f M events/s  %5.1f ns  %6.1f bytes a block\n",
+            what, summary.live_blocks, (gdouble)bench->applied / bench->seconds / 1e6,
+            bench->seconds * 1e9 / (gdouble)bench->applied,
+            (gdouble)summary.state_bytes / (gdouble)MAX(summary.live_blocks, 1));
+    bench->seconds = 0;
+    bench->applied = 0;
+}
+
+static void shuffle(Bench *bench) {
+    for (guint32 i = bench->place_count - 1; i > 0; i--) {
+        guint32 other = (guint32)(draw(bench) % (i + 1));
+        guint32 swapped = bench->order[i];
+
+        bench->order[i] = bench->order[other];
+        bench->order[other] = swapped;
+    }
+}
+
+static void run_random(guint32 blocks, guint64 events, guint32 sites) {
+    Bench bench;
+
+    bench_init(&bench, blocks, sites);
+    shuffle(&bench);
+    for (guint32 i = 0; i < blocks; i++)
+        add_event(&bench, TT_OP_ALLOC, bench.order[i]);
+    apply(&bench);
+    report(&bench, "fill");
+    for (guint64 i = 0; i < events / 2; i++)
+        replace(&bench, (guint32)(draw(&bench) % blocks),
+                blocks + (guint32)(draw(&bench) % (bench.place_count - blocks)));
+    apply(&bench);
+    report(&bench, "random");
+    bench_clear(&bench);
+}
+
+/* All live but every ninth place; the window's free places are used in turn. */
+static void run_local(guint32 blocks, guint64 events, guint32 sites) {
+    Bench bench;
+    g_autofree guint8 *is_live = NULL;
+    guint32 live = 0;
+
+    bench_init(&bench, blocks, sites);
+    is_live = g_new0(guint8, bench.place_count);
+    for (guint32 i = 0; i < bench.place_count && live < blocks; i++) {
+        if (i % 9 == 8)
+            continue;
+        is_live[i] = TRUE;
+        live++;
+        add_event(&bench, TT_OP_ALLOC, i);
+    }
+    apply(&bench);
+    report(&bench, "fill");
+    for (guint64 i = 0; i < events; i++) {
+        guint32 start = (guint32)(i / 16 % (bench.place_count - WINDOW));
+        guint32 place = start + (guint32)(draw(&bench) % WINDOW);
+
+        add_event(&bench, is_live[place] ? TT_OP_FREE : TT_OP_ALLOC, place);
+        is_live[place] = !is_live[place];
+    }
+    apply(&bench);
+    report(&bench, "local");
+    bench_clear(&bench);
+}
+
+int main(int argc, char **argv) {
+    guint32 blocks = argc > 1 ? (guint32)strtoul(argv[1], NULL, 10) : 1000000;
+    guint64 events = argc > 2 ? strtoull(argv[2], NULL, 10) : 10000000;
+    guint32 sites = argc > 3 ? (guint32)strtoul(argv[3], NULL, 10) : 1000;
+
+    run_random(MAX(blocks, 16), events, MAX(sites, 1));
+    run_local(MAX(blocks, 16), events, MAX(sites, 1));
+    return 0;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Holds the figures at the head of client/stack.c: instructions of one capture, counted by
+ * stepping through it (the trap flag), which needs no counter of the processor's. */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <ucontext.h>
+
+#include "stack-support.h"
+
+typedef enum Way {
+    SAME,    /* the last stack again */
+    SIBLING, /* another innermost frame */
+    OUTER,   /* another outermost frame: all else as it was */
+    ANEW,    /* nothing to reuse */
+} Way;
+
+static volatile uint64_t count, after, inside;
+
+static void note_step(int number, siginfo_t *info, void *context) {
+    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+    uint64_t ip = (uint64_t)registers[REG_RIP];
+
+    (void)number, (void)info;
+    if (ip == (uint64_t)tt_stack_capture) {
+        inside = 1;
+        after = *(uint64_t *)registers[REG_RSP];
+        count = 0;
+    }
+    if (inside && ip == after)
+        inside = 0;
+    count += inside;
+}
+
+static inline void set_trap_flag(bool is_set) {
+    /* Past the red zone. */
+    if (is_set)
+        __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq;"
+                         "lea 128(%%rsp), %%rsp" ::: "memory", "cc");
+    else
+        __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq;"
+                         "lea 128(%%rsp), %%rsp" ::: "memory", "cc");
+}
+
+static __attribute__((noinline)) uint32_t call_a(void) { return support_hook() + 1; }
+static __attribute__((noinline)) uint32_t call_b(void) { return support_hook() + 2; }
+
+static __attribute__((noinline)) uint32_t descend(unsigned depth, bool is_other) {
+    if (depth > 0)
+        return descend(depth - 1, is_other) + 1;
+    return is_other ? call_b() : call_a();
+}
+
+static __attribute__((noinline)) uint32_t through_a(unsigned depth, bool is_other) {
+    return descend(depth, is_other) + 1;
+}
+static __attribute__((noinline)) uint32_t through_b(unsigned depth, bool is_other) {
+    return descend(depth, is_other) + 2;
+}
+
+/* Instructions of one capture at @depth frames in all, everything being known. */
+static uint64_t cost(Way way, unsigned depth) {
+    static unsigned outer;
+    static Chain chain;
+
+    /* Each round captures the other stack and then the one that counts, from one call. */
+    for (unsigned i = 0; i < 5; i++) {
+        bool is_last = i == 4, is_other = !is_last && i % 2 == 1;
+        unsigned inner = outer == 0 ? 0 : depth - outer;
+
+        if (way == ANEW)
+            support_thread()->stack.frame_count = 0;
+        set_trap_flag(is_last);
+        uint32_t id = (way == OUTER && is_other ? through_b : through_a)(inner, way == SIBLING &&
+                                                                                    is_other);
+        set_trap_flag(false);
+        if (i == 0 && outer == 0) {
+            support_chain(id - 2, &chain);
+            outer = (unsigned)chain.count;
+        }
+        if (is_last) {
+            support_chain(id - 2 - inner, &chain);
+            g_assert_cmpuint(chain.count, ==, depth);
+            g_assert_cmpuint(chain.root, ==, TT_STACK_ROOT);
+        }
+    }
+    return count;
+}
+
+static void capture_costs_what_it_says(void) {
+    static const unsigned depths[] = {16, 20, 40, 100, 200};
+    struct sigaction action = {.sa_sigaction = note_step, .sa_flags = SA_SIGINFO};
+
+    sigaction(SIGTRAP, &action, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(depths); i++) {
+        uint64_t depth = depths[i], same = cost(SAME, depths[i]), sibling = cost(SIBLING, depths[i]),
+                 outer = cost(OUTER, depths[i]), anew = cost(ANEW, depths[i]);
+
+        g_test_message("depth %3u: same %4u, other innermost %4u, other outermost %5u, anew %5u",
+                       depths[i], (unsigned)same, (unsigned)sibling, (unsigned)outer,
+                       (unsigned)anew);
+        g_assert_cmpuint(same, <=, 40 + depth * 9 / 2);
+    }
+}
+
+int main(int argc, char **argv) {
+    g_test_init(&argc, &argv, NULL);
+    support_init();
+    g_test_add_func("/stack/capture_costs_what_it_says", capture_costs_what_it_says);
+    return g_test_run();
+}
