@@ -5,11 +5,13 @@
 #include "client/engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libunwind.h>
 #include <link.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "client/glibc.h"
 #include "client/levels.h"
@@ -260,6 +262,26 @@ static void create_space(void) {
         unwind.set_caching_policy(space, UNW_CACHE_NONE); /* it knows nothing of our epochs */
 }
 
+/* libunwind begins by making a pipe, for validating memory in its local mode; ours never uses it, and
+ * the numbers are the program's. They were the lowest that were free. */
+static void close_pipe(int fds[2]) {
+    struct stat ends[2];
+
+    for (int i = 0; i < 2; i++)
+        if (TT_SYS2(SYS_fstat, fds[i], &ends[i]) < 0 || !S_ISFIFO(ends[i].st_mode))
+            return;
+    if (ends[0].st_ino != ends[1].st_ino)
+        return;
+    tt_sys_close(fds[0]);
+    tt_sys_close(fds[1]);
+}
+
+static int find_free_number(int from) {
+    while (TT_SYS2(SYS_fcntl, from, F_GETFD) >= 0)
+        from++;
+    return from;
+}
+
 int tt_engine_init(void) {
     static const struct {
         const char *symbol;
@@ -290,7 +312,11 @@ int tt_engine_init(void) {
     TT_SYS3(SYS_mprotect, memory, TT_PAGE_BYTES, PROT_NONE);
     TT_SYS3(SYS_madvise, memory, SCRATCH_BYTES + TT_PAGE_BYTES, MADV_DONTDUMP);
     scratch_top = memory + SCRATCH_BYTES + TT_PAGE_BYTES;
+
+    int fds[2] = {find_free_number(0), -1};
+    fds[1] = find_free_number(fds[0] + 1);
     create_space();
+    close_pipe(fds);
     return space == NULL ? -ENOMEM : 0;
 }
 

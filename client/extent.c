@@ -59,7 +59,7 @@ __attribute__((cold, noinline)) bool tt_extent_grow(TtExtent *extent, uint64_t s
     bool is_own = addr - extent->own_low < extent->own_high - extent->own_low;
 
     /* Nothing is further out than one's own stack. */
-    if (!extent->is_foreign || (addr & 7) != 0 || (other & 7) != 0)
+    if (slot - extent->own_low < extent->own_high - extent->own_low || (addr & 7) != 0 || (other & 7) != 0)
         return false;
     if (addr - slot >= extent->high - slot) {
         if (!is_own && !tt_probe_page(addr))

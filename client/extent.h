@@ -6,7 +6,8 @@
  * is known, or to the thread's first frame near the top, proves it, once every page between was
  * found readable. Any other stack (a coroutine's, a handler's, one of a thread that has shown no
  * whole stack yet) is foreign: it may be unmapped by whoever owns it, and an address "below the end
- * of the stack" may lie in no memory at all. There each page is asked for in each walk. */
+ * of the stack" may lie in no memory at all. There each page but the stack pointer's is asked for,
+ * whenever a wrong rbp could lead outside. */
 #pragma once
 
 #include "client/probe.h"

@@ -71,6 +71,28 @@ find_changed(const TtStackWord *word) {
     }
 }
 
+/* The same on a foreign stack: a page that none of the words within it lay in may be gone. */
+static __attribute__((noinline)) const TtStackWord *find_changed_probing(const Walk *walk,
+                                                                         uint64_t slot,
+                                                                         const TtStackWord *word) {
+    const TtStackWord *end = &walk->cache->words[WORDS_MAX];
+    TtExtent extent = walk->extent;
+    uint64_t low = slot;
+
+    for (; word < end; word++) {
+        uint64_t addr = (uint64_t)word->addr;
+
+        if (addr - low >= extent.high - low) {
+            if (!tt_extent_grow(&extent, low, addr, addr))
+                return word;
+            low = addr;
+        }
+        if (*word->addr != word->value)
+            return word;
+    }
+    return end;
+}
+
 /* Does the frame at hand, which is @frame's twin, have the rest of the last stack beyond it? Else the
  * first frame of it that lies further out than what changed. */
 static inline const TtStackFrame *try_join(Walk *walk, const TtStackFrame *frame, uint32_t count) {
@@ -81,12 +103,15 @@ static inline const TtStackFrame *try_join(Walk *walk, const TtStackFrame *frame
     if (UNLIKELY(count > index || (cache->is_cut && count != index)))
         return frame;
 
-    uint32_t changed = (uint32_t)(find_changed(&cache->words[frame->word]) - cache->words);
-    if (LIKELY(changed == WORDS_MAX)) {
+    const TtStackWord *word = &cache->words[frame->word];
+    word = UNLIKELY(walk->extent.is_foreign && cache->epoch == 0)
+               ? find_changed_probing(walk, frame->slot, word)
+               : find_changed(word);
+    if (LIKELY(word == &cache->words[WORDS_MAX])) {
         walk->joined = index;
         return NULL;
     }
-    while (frame->word <= changed)
+    for (uint32_t changed = (uint32_t)(word - cache->words); frame->word <= changed;)
         frame++;
     return frame;
 }
@@ -316,7 +341,7 @@ static __attribute__((noinline)) uint32_t rebuild_stack(TtThread *thread, const 
     uint64_t slot = walk->slot, ip = walk->ip, bp = walk->bp;
     uint32_t session = cache->session;
     uint32_t node = end == END_WHOLE ? TT_STACK_ROOT : TT_STACK_TRUNCATED;
-    bool needs_bp = false, has_next = walk->has_tail;
+    bool needs_bp = false, has_bp = false, has_next = walk->has_tail;
 
     if (end == END_JOINED) {
         has_next = true;
@@ -325,9 +350,11 @@ static __attribute__((noinline)) uint32_t rebuild_stack(TtThread *thread, const 
         bp = frame->bp;
         word = &cache->words[frame->word];
         needs_bp = frame->needs_bp;
+        has_bp = frame->has_bp;
         node = frame->node;
     } else {
         cache->is_whole = end == END_WHOLE;
+        cache->is_ended = end == END_WHOLE && (!walk->has_tail || walk->ip != 0);
         cache->is_cut = end == END_CUT;
     }
 
@@ -352,6 +379,7 @@ static __attribute__((noinline)) uint32_t rebuild_stack(TtThread *thread, const 
             word = push_rare_words(word, &still_needs_bp, step, slot, ip, bp);
             needs_bp = still_needs_bp;
         }
+        has_bp |= needs_bp;
         slot = step->slot;
         ip = key & TT_KEY_IP_MASK;
         bp = step->bp;
@@ -362,13 +390,18 @@ static __attribute__((noinline)) uint32_t rebuild_stack(TtThread *thread, const 
         frame->node = node;
         frame->word = (uint16_t)(word - cache->words);
         frame->needs_bp = needs_bp;
+        frame->has_bp = has_bp;
     }
 
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    /* Frames within one that the engine was asked for depend on more than words. On a foreign stack
-     * that is not whole nothing vouches for the memory of the rest. */
-    if (end != END_ODD && (cache->is_whole || !walk->extent.is_foreign))
-        cache->frame_count = (uint32_t)(&cache->frames[DEPTH_MAX] - frame) - walk->asked;
+    if (UNLIKELY(end == END_ODD))
+        return node;
+    /* Where no rbp had a say, and the last frame said that it is the last, rules alone led the way:
+     * it cannot have left the stack. */
+    cache->epoch = !walk->extent.is_foreign || (cache->is_ended && !has_bp) ? walk->epoch : 0;
+    cache->real_epoch = walk->epoch;
+    /* Frames within one that the engine was asked for depend on more than words. */
+    cache->frame_count = (uint32_t)(&cache->frames[DEPTH_MAX] - frame) - walk->asked;
     return node;
 }
 
@@ -390,10 +423,10 @@ static __attribute__((noinline)) uint32_t capture_anew(TtThread *thread, uint64_
         cache->session = session;
     if (UNLIKELY(cache->session != session))
         return TT_STACK_ROOT; /* the thread is in a hook that began in a session before */
-    if (UNLIKELY(cache->epoch != walk.epoch))
+    if (UNLIKELY(cache->real_epoch != walk.epoch))
         cache->frame_count = 0;
     if (UNLIKELY(cache->frame_count == 0)) {
-        cache->is_whole = cache->is_cut = false;
+        cache->is_whole = cache->is_ended = cache->is_cut = false;
         cache->frames[DEPTH_MAX] = (TtStackFrame){.slot = UINT64_MAX, .word = UINT16_MAX};
         cache->words[WORDS_MAX] = (TtStackWord){.addr = (uint64_t *)&cache->words[WORDS_MAX].addr};
     }
@@ -402,7 +435,6 @@ static __attribute__((noinline)) uint32_t capture_anew(TtThread *thread, uint64_
     /* A handler that leaves by longjmp leaves no half of a stack behind. */
     cache->frame_count = 0;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    cache->epoch = walk.epoch;
     if (UNLIKELY(walk.count == 0 && end != END_JOINED))
         return TT_STACK_NONE;
 

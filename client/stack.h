@@ -20,7 +20,8 @@ typedef struct TtStackFrame {
     uint64_t bp;
     uint32_t node; /* id of the stack from the outermost frame to this one */
     uint16_t word; /* index of the first word read beyond this frame */
-    uint16_t needs_bp; /* did what lies beyond depend on bp? */
+    bool needs_bp; /* did what lies beyond depend on bp? */
+    bool has_bp;   /* did any frame from this one on find its caller by rbp? */
 } TtStackFrame;
 
 typedef struct TtStackWord {
@@ -42,9 +43,11 @@ typedef struct TtStackStep {
  * without moving the others. */
 typedef struct TtStackCache {
     uint32_t frame_count; /* 0: nothing is known */
-    uint32_t epoch;       /* of the modules when it was walked */
+    uint32_t epoch;       /* of the modules when it was walked; 0: memory must be proven first */
+    uint32_t real_epoch;
     uint32_t session;     /* that the nodes' ids belong to; 0: the next capture's */
     bool is_whole;
+    bool is_ended;        /* by a frame's own word, not by a 0 that may stand anywhere */
     bool is_cut;          /* at TT_STACK_DEPTH_MAX */
     uint64_t stack_low, stack_high; /* verified readable part of the thread's own stack */
     uint64_t thread_pointer;        /* whose stack that is */

@@ -13,10 +13,10 @@
 
 #include "stack-support.h"
 
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline))
 #define ROUNDS 20
 
-static volatile int sink;
+static volatile int sink, depth_now;
 static uint32_t last;
 
 static NOINLINE void leaf(void) {
@@ -253,11 +253,11 @@ static NOINLINE void jump(int depth) {
 }
 
 static void fault_E05_longjmp_and_another_path(void) {
-    for (int i = 0; i < ROUNDS; i++) {
+    for (depth_now = 0; depth_now < ROUNDS; depth_now++) {
         if (sigsetjmp(back, 0) == 0)
-            jump(100 - i);
+            jump(100 - depth_now);
         else
-            recurse(i);
+            recurse(depth_now);
         leaf();
     }
 }

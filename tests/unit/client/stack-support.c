@@ -132,6 +132,20 @@ TtThread *support_thread(void) {
     return own;
 }
 
+void support_adopt_thread(TtThread *thread) {
+    if (thread != NULL)
+        own = thread;
+}
+
+void support_restart(void) {
+    tt_stack_restart_session();
+    g_mutex_lock(&lock);
+    drain_all();
+    g_array_set_size(nodes, 0);
+    g_ptr_array_set_size(module_paths, 0);
+    g_mutex_unlock(&lock);
+}
+
 uint32_t support_hook(void) {
     uint64_t *frame = __builtin_frame_address(0);
 
@@ -205,7 +219,7 @@ __attribute__((noinline)) uint32_t support_check(bool may_be_truncated) {
     bool is_right = is_whole || may_be_truncated;
     if (is_whole)
         is_right &= chain.count == (size_t)count;
-    is_right &= chain.count <= (size_t)count && chain.count > 0;
+    is_right &= chain.count > 0 && chain.count <= (size_t)count;
     for (size_t i = 0; is_right && i < chain.count; i++)
         is_right = chain.ips[i] == (uint64_t)ips[i + 1];
     if (!is_right) {

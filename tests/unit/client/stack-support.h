@@ -26,6 +26,12 @@ void support_init(void);
 /* A thread's state as the client would keep it; each thread has its own, for ever. */
 TtThread *support_thread(void);
 
+/* The calling thread takes over what another had, which has ended; NULL: nothing. */
+void support_adopt_thread(TtThread *thread);
+
+/* A new session: forgets all records, as the daemon would. */
+void support_restart(void);
+
 /* What a hook does: the id of its caller's stack. */
 uint32_t support_hook(void);
 
