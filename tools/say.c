@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-G_DEFINE_QUARK(tt - tools - error - quark, tt_tools_error)
+GQuark tt_tools_error_quark(void) { return g_quark_from_static_string("tt-tools-error-quark"); }
 
 char *tt_say_escape(const char *text) {
     g_autofree char *valid = g_utf8_make_valid(text, -1);

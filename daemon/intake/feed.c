@@ -234,12 +234,13 @@ static void wake(TtFeed *feed) {
 
 gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp) {
     guint64 now = tt_stamp_clock_now(&feed->clock);
+    gboolean is_in_time = TRUE;
 
     if (ret_stamp)
         *ret_stamp = now;
     if (feed->cause == CAUSE_NONE && tt_process_has_ended(&feed->process))
         begin_end(feed, CAUSE_PROCESS);
-    while (!is_over(feed)) {
+    while (!is_over(feed) && is_in_time) {
         if (feed->cause != CAUSE_NONE) {
             run_slice(feed);
         } else {
@@ -248,13 +249,12 @@ gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp) 
             if (tt_merger_has_reached(feed->merger, now))
                 break;
         }
-        if (deadline_us != G_MAXINT64 && g_get_monotonic_time() >= deadline_us)
-            return FALSE;
+        is_in_time = deadline_us == G_MAXINT64 || g_get_monotonic_time() < deadline_us;
     }
     if (!is_over(feed))
         refresh_drops(feed);
     refresh_summary(feed);
-    return TRUE;
+    return is_in_time;
 }
 
 /* -- What wakes it ---------------------------------------------------------------------------- */

@@ -68,11 +68,8 @@ static void catch_all_up(GPtrArray *feeds) {
     roll->deadline_us = g_get_monotonic_time() + LIST_US;
     for (guint i = 0; i < feeds->len; i++) {
         TtFeed *feed = g_ptr_array_index(feeds, i);
-        RollCall *call;
+        RollCall *call = g_new(RollCall, 1);
 
-        if (tt_feed_has_ended(feed))
-            continue;
-        call = g_new(RollCall, 1);
         *call = (RollCall){g_atomic_rc_box_acquire(roll), tt_feed_ref(feed)};
         g_mutex_lock(&roll->lock);
         roll->missing++;

@@ -73,12 +73,14 @@ static inline gboolean remember(TtSession *session, const TtBlock *block, guint1
                           block->addr >= TT_FREED_ADDR_MAX || block->size >= TT_FREED_SIZE_MAX;
     guint32 site_or_extras = block->site_or_extras;
 
-    if (session->history.limit == 0)
+    if (G_UNLIKELY(session->history.limit == 0)) {
+        session->history.total++; /* one that nobody can look up */
         return FALSE;
+    }
     if (G_UNLIKELY(has_extras)) {
         site_or_extras = extras_for_history(session, block, freed_stack, is_pinned);
         if (!site_or_extras) {
-            session->history.total++; /* one that nobody can look up any more */
+            session->history.total++;
             return FALSE;
         }
     }
@@ -434,7 +436,9 @@ static inline guint32 ask_for_cell(const TtSession *session, const TtEvent *even
     if (number) {
         TtLeaf *leaf = tt_index_get_leaf(&session->index, number);
 
+        /* The start before may stand in the line before. */
         __builtin_prefetch(tt_leaf_get_cell(leaf, event->addr), 1);
+        __builtin_prefetch((const char *)tt_leaf_get_cell(leaf, event->addr) - 32, 1);
         __builtin_prefetch(tt_leaf_get_word(leaf, event->addr), 1);
     }
     return number;
@@ -488,6 +492,7 @@ void tt_session_apply(TtSession *session, const TtEvent *events, gsize count) {
             ask_for_record(session, &events[record], leaves[record % RING]);
         apply_event(session, &events[i], leaves[i % RING]);
     }
+    tt_sites_drain_lifetimes(&session->sites);
     session->lookback_credit += count;
     tt_index_tidy(&session->index);
 }

@@ -33,6 +33,13 @@ void tt_lifetimes_free(TtLifetimes *lifetimes);
 /* Makes room for the bucket, or for one more in it. Cold. */
 void tt_lifetimes_widen(TtLifetimes *lifetimes, guint bucket);
 
+/* Where a duration will be counted, to be asked for ahead; it may be nowhere yet. */
+static inline const void *tt_lifetimes_place(const TtLifetimes *lifetimes, guint64 ticks) {
+    guint bucket = tt_lifetimes_bucket(ticks) - lifetimes->first;
+
+    return lifetimes->buckets + MIN(bucket, lifetimes->bucket_count);
+}
+
 static inline void tt_lifetimes_add(TtLifetimes *lifetimes, guint64 ticks) {
     guint bucket = tt_lifetimes_bucket(ticks);
 

@@ -56,12 +56,29 @@ G_GNUC_NO_INLINE guint32 tt_sites_add(TtSites *sites, guint32 stack) {
     return sites->count++;
 }
 
-G_GNUC_NO_INLINE TtLifetimes *tt_sites_add_lifetimes(TtSites *sites, TtSite *site) {
-    TtLifetimes *lifetimes = tt_lifetimes_new();
+static TtLifetimes *ensure_lifetimes(TtSites *sites, guint32 number) {
+    TtSite *site = tt_sites_get(sites, number);
 
-    site->histogram = sites->lifetimes->len; /* at most one a site: 24 bits hold it */
-    g_ptr_array_add(sites->lifetimes, lifetimes);
-    return lifetimes;
+    if (G_UNLIKELY(site->histogram == 0)) {
+        site->histogram = sites->lifetimes->len; /* at most one a site: 24 bits hold it */
+        g_ptr_array_add(sites->lifetimes, tt_lifetimes_new());
+    }
+    return sites->lifetimes->pdata[site->histogram];
+}
+
+/* In three rounds, so that memory is waited for once a round and not once a lifetime. */
+void tt_sites_drain_lifetimes(TtSites *sites) {
+    TtLifetimes *lifetimes[TT_PENDING_MAX];
+
+    for (guint i = 0; i < sites->pending_count; i++) {
+        lifetimes[i] = ensure_lifetimes(sites, sites->pending[i].site);
+        __builtin_prefetch(lifetimes[i], 1);
+    }
+    for (guint i = 0; i < sites->pending_count; i++)
+        __builtin_prefetch(tt_lifetimes_place(lifetimes[i], sites->pending[i].ticks), 1);
+    for (guint i = 0; i < sites->pending_count; i++)
+        tt_lifetimes_add(lifetimes[i], sites->pending[i].ticks);
+    sites->pending_count = 0;
 }
 
 static guint64 scale_ticks(const TtTimescale *scale, guint64 ticks) {

@@ -34,6 +34,14 @@ G_STATIC_ASSERT(sizeof(TtSite) == 64);
 #define TT_SITES_MAX (1u << 24)
 #define TT_SITE_OTHER 1u /* events whose stack is not known, or past the limit of stacks */
 
+/* A lifetime that waits for its histogram. */
+typedef struct TtPendingLifetime {
+    guint64 ticks;
+    guint32 site;
+} TtPendingLifetime;
+
+#define TT_PENDING_MAX 128u
+
 typedef struct TtSites {
     TtStacks *stacks; /* owned reference */
     guint32 count;    /* sites; 0 is none */
@@ -46,6 +54,8 @@ typedef struct TtSites {
     guint64 peak_epoch;
     guint64 peak_bytes, peak_blocks;
     guint64 peak_tick; /* when */
+    guint pending_count;
+    TtPendingLifetime pending[TT_PENDING_MAX];
 } TtSites;
 
 void tt_sites_init(TtSites *sites, TtStacks *stacks);
@@ -90,16 +100,15 @@ static inline void tt_sites_remove_block(TtSites *sites, guint32 number, guint64
     site->live_blocks--;
 }
 
-/* Gives a site its histogram. Cold. */
-TtLifetimes *tt_sites_add_lifetimes(TtSites *sites, TtSite *site);
+/* Adds the pending lifetimes to their histograms: before anybody looks. */
+void tt_sites_drain_lifetimes(TtSites *sites);
 
+/* Notes how long a block lived. Histograms are seldom in the cache, and nothing waits for them: they
+ * are written some dozens at a time. */
 static inline void tt_sites_note_lifetime(TtSites *sites, guint32 number, guint64 ticks) {
-    TtSite *site = tt_sites_get(sites, number);
-    TtLifetimes *lifetimes = G_LIKELY(site->histogram != 0)
-                                 ? sites->lifetimes->pdata[site->histogram]
-                                 : tt_sites_add_lifetimes(sites, site);
-
-    tt_lifetimes_add(lifetimes, ticks);
+    if (G_UNLIKELY(sites->pending_count == TT_PENDING_MAX))
+        tt_sites_drain_lifetimes(sites);
+    sites->pending[sites->pending_count++] = (TtPendingLifetime){.ticks = ticks, .site = number};
 }
 
 /* After each step of the session's live bytes, not in the midst of a reallocation. */

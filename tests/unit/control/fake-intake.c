@@ -60,7 +60,7 @@ void fake_clear(void) {
     fake_report_fails = FALSE;
 }
 
-G_DEFINE_QUARK(tt - intake - error - quark, tt_intake_error)
+GQuark tt_intake_error_quark(void) { return g_quark_from_static_string("tt-intake-error-quark"); }
 
 GPtrArray *tt_intake_list(TtIntake *intake) {
     GPtrArray *copies = g_ptr_array_new_with_free_func(card_free);

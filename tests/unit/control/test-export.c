@@ -222,8 +222,7 @@ static void test_stalled_readers_block_nobody(void) {
 /* A full line refuses; callers that went away make room; the end answers everybody. */
 static void test_line_is_short(void) {
     TtExporter *exporter = set_up();
-    g_autoptr(GCancellable) cancellable = g_cancellable_new();
-    const guint most = TT_EXPORTER_THREADS_MAX + TT_EXPORTER_QUEUE_MAX;
+    g_autoptr(GCancellable) leaving = g_cancellable_new();
     g_autofree Outcome *outcomes = g_new0(Outcome, 1000);
     Outcome late = {0};
     guint accepted = 0, answered = 0;
@@ -231,16 +230,20 @@ static void test_line_is_short(void) {
 
     fake_report_bytes = 10000000;
     g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
-    for (guint i = 0; i < 1000; i++) {
-        if (start(exporter, &json, dup(ends[1]), cancellable, &outcomes[i]))
+    /* All threads wait for a reader, then the line fills. */
+    for (guint i = 0; i < TT_EXPORTER_THREADS_MAX; i++)
+        accepted += start(exporter, &json, dup(ends[1]), NULL, &outcomes[i]);
+    while (g_atomic_int_get(&fake_calls.held_snapshots) < TT_EXPORTER_THREADS_MAX)
+        g_thread_yield();
+    for (guint i = TT_EXPORTER_THREADS_MAX; i < 1000; i++) {
+        if (start(exporter, &json, dup(ends[1]), leaving, &outcomes[i]))
             accepted++;
         else
             g_assert_error(outcomes[i].error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_BUSY);
     }
-    g_assert_cmpuint(accepted, >=, TT_EXPORTER_QUEUE_MAX);
-    g_assert_cmpuint(accepted, <=, most);
+    g_assert_cmpuint(accepted, ==, TT_EXPORTER_THREADS_MAX + TT_EXPORTER_QUEUE_MAX);
 
-    g_cancellable_cancel(cancellable);
+    g_cancellable_cancel(leaving);
     g_assert_true(start(exporter, &json, dup(ends[1]), NULL, &late));
     tt_exporter_free(exporter);
     for (guint i = 0; i < 1000; i++) {

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Workers, budgets, log lines. */
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/worker.h"
+
+typedef struct Trail {
+    GString *letters;
+    guint destroyed;
+    TtWorker *worker;
+    GThread *thread;
+} Trail;
+
+typedef struct Letter {
+    Trail *trail;
+    char letter;
+} Letter;
+
+static void run_letter(gpointer data) {
+    Letter *letter = data;
+
+    g_string_append_c(letter->trail->letters, letter->letter);
+    letter->trail->thread = g_thread_self();
+}
+
+static void free_letter(gpointer data) {
+    Letter *letter = data;
+
+    letter->trail->destroyed++;
+    g_free(letter);
+}
+
+static void send_letter(Trail *trail, char c) {
+    Letter *letter = g_new(Letter, 1);
+
+    *letter = (Letter){trail, c};
+    tt_worker_send(trail->worker, run_letter, letter, free_letter);
+}
+
+static void test_messages_run_in_order_and_before_the_end(void) {
+    Trail trail = {.letters = g_string_new(NULL), .worker = tt_worker_new("order")};
+
+    for (guint i = 0; i < 1000; i++)
+        send_letter(&trail, (char)('a' + i % 26));
+    tt_worker_free(trail.worker);
+    g_assert_cmpuint(trail.letters->len, ==, 1000);
+    for (guint i = 0; i < 1000; i++)
+        g_assert_cmpint(trail.letters->str[i], ==, 'a' + i % 26);
+    g_assert_cmpuint(trail.destroyed, ==, 1000);
+    g_assert_true(trail.thread != g_thread_self());
+    g_string_free(trail.letters, TRUE);
+}
+
+static void run_call_within(gpointer data) {
+    Trail *trail = data;
+
+    send_letter(trail, 'b');
+    tt_worker_call(trail->worker, run_letter, &(Letter){trail, 'a'}); /* at once: it is the owner */
+}
+
+static void test_call_waits_and_does_not_hang_on_itself(void) {
+    Trail trail = {.letters = g_string_new(NULL), .worker = tt_worker_new("call")};
+
+    tt_worker_call(trail.worker, run_call_within, &trail);
+    g_assert_cmpint(trail.letters->str[0], ==, 'a');
+    tt_worker_call(trail.worker, run_letter, &(Letter){&trail, 'c'});
+    g_assert_cmpstr(trail.letters->str, ==, "abc");
+    tt_worker_free(trail.worker);
+    g_string_free(trail.letters, TRUE);
+}
+
+/* What the last messages send is run too: a session's last reader gives it up there. */
+static void run_send_more(gpointer data) { send_letter(data, 'z'); }
+
+static void test_what_last_messages_send_is_run(void) {
+    Trail trail = {.letters = g_string_new(NULL), .worker = tt_worker_new("last")};
+
+    tt_worker_send(trail.worker, run_send_more, &trail, NULL);
+    tt_worker_free(trail.worker);
+    g_assert_cmpstr(trail.letters->str, ==, "z");
+    g_assert_cmpuint(trail.destroyed, ==, 1);
+    g_string_free(trail.letters, TRUE);
+}
+
+static void test_budget_never_gives_more_than_it_has(void) {
+    TtBudget budget;
+
+    tt_budget_init(&budget, 100);
+    g_assert_true(tt_budget_take(&budget, 60));
+    g_assert_false(tt_budget_take(&budget, 41));
+    g_assert_false(tt_budget_take(&budget, G_MAXSIZE));
+    g_assert_true(tt_budget_take(&budget, 40));
+    g_assert_false(tt_budget_take(&budget, 1));
+    tt_budget_force(&budget, 50);
+    g_assert_false(tt_budget_take(&budget, 0));
+    tt_budget_give(&budget, 60);
+    g_assert_true(tt_budget_take(&budget, 10));
+    g_assert_cmpuint(tt_budget_get_used(&budget), ==, 100);
+}
+
+static gpointer run_takes(gpointer data) {
+    gsize taken = 0;
+
+    for (guint i = 0; i < 100000; i++)
+        taken += tt_budget_take(data, 1);
+    return GSIZE_TO_POINTER(taken);
+}
+
+static void test_budget_is_shared(void) {
+    TtBudget budget;
+    GThread *threads[3];
+    gsize taken = 0;
+
+    tt_budget_init(&budget, 150000);
+    for (guint i = 0; i < 3; i++)
+        threads[i] = g_thread_new("takes", run_takes, &budget);
+    for (guint i = 0; i < 3; i++)
+        taken += GPOINTER_TO_SIZE(g_thread_join(threads[i]));
+    g_assert_cmpuint(taken, ==, 150000);
+}
+
+static void test_sizes(void) {
+    static const struct {
+        const char *text;
+        gsize bytes;
+    } good[] = {{"0", 0},           {"123", 123},      {"4k", 4096},
+                {"64M", 64 << 20},  {"2G", (gsize)2 << 30}};
+    static const char *const bad[] = {"",    "M",    "-1",  "1.5G", "1T",
+                                      "1MB", " 1",   "1 M", "0x10", "99999999999G",
+                                      "18446744073709551616"};
+    gsize bytes = 7;
+
+    for (guint i = 0; i < G_N_ELEMENTS(good); i++) {
+        g_assert_true(tt_limits_parse_size(good[i].text, &bytes));
+        g_assert_cmpuint(bytes, ==, good[i].bytes);
+    }
+    bytes = 7;
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++)
+        g_assert_false(tt_limits_parse_size(bad[i], &bytes));
+    g_assert_cmpuint(bytes, ==, 7);
+    g_assert_cmpuint(tt_limits_default_memory(), >, 1 << 20);
+    g_assert_cmpuint(tt_limits_default_memory(), <=, 1 << 30);
+}
+
+static void test_foreign_text_is_harmless(void) {
+    g_autofree char *escaped = tt_log_escape("a\x1b[31m\n\\\xff", 9);
+    g_autofree char *cut = NULL;
+    char longer[1000];
+
+    g_assert_cmpstr(escaped, ==, "a\\x1b[31m\\x0a\\x5c\\xff");
+    memset(longer, 'x', sizeof longer);
+    cut = tt_log_escape(longer, sizeof longer);
+    g_assert_cmpuint(strlen(cut), <, 220);
+    g_assert_true(g_str_has_suffix(cut, "…"));
+}
+
+static void test_log_gate_counts_what_it_holds_back(void) {
+    TtLogGate gate = {0};
+    guint passed = 0, held_back = 0;
+
+    for (guint i = 0; i < 100; i++)
+        passed += tt_log_gate_pass(&gate, &held_back);
+    g_assert_cmpuint(passed, ==, 5);
+    gate.since_us -= 11 * G_USEC_PER_SEC;
+    g_assert_true(tt_log_gate_pass(&gate, &held_back));
+    g_assert_cmpuint(held_back, ==, 95);
+}
+
+int main(int argc, char **argv) {
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/base/messages_run_in_order_and_before_the_end",
+                    test_messages_run_in_order_and_before_the_end);
+    g_test_add_func("/base/call_waits_and_does_not_hang_on_itself",
+                    test_call_waits_and_does_not_hang_on_itself);
+    g_test_add_func("/base/what_last_messages_send_is_run", test_what_last_messages_send_is_run);
+    g_test_add_func("/base/budget_never_gives_more_than_it_has",
+                    test_budget_never_gives_more_than_it_has);
+    g_test_add_func("/base/budget_is_shared", test_budget_is_shared);
+    g_test_add_func("/base/sizes", test_sizes);
+    g_test_add_func("/base/foreign_text_is_harmless", test_foreign_text_is_harmless);
+    g_test_add_func("/base/log_gate_counts_what_it_holds_back",
+                    test_log_gate_counts_what_it_holds_back);
+    return g_test_run();
+}
