@@ -4,7 +4,7 @@
 #include "report/svg/view.h"
 
 /* About so many pixels between two ticks: their words are up to half of that. */
-#define TICK_PIXELS 110.0
+#define TICK_PIXELS 90.0
 
 /* Beyond the axis's end, for half of a word. */
 #define END_ROOM 22.0
@@ -20,8 +20,7 @@ void tt_axis_draw_time(const TtView *view, const TtScale *scale, double top, dou
     double right = 0;
 
     tt_canvas_line(view->canvas, "axis", scale->from, bottom + 0.5, scale->to, bottom + 0.5);
-    tt_ticks_time(scale->last, (guint)CLAMP((scale->to - scale->from) / TICK_PIXELS, 2, 8),
-                  &ticks);
+    tt_ticks_time(scale->last, (guint)CLAMP((scale->to - scale->from) / TICK_PIXELS, 2, 8), &ticks);
     for (guint i = 0; i < ticks.count; i++) {
         double x = tt_scale_place(scale, ticks.values[i]);
         g_autofree char *word = tt_scale_tick_time(ticks.values[i], scale->last);

@@ -11,7 +11,7 @@
 #include "report/svg/measure.h"
 #include "report/text.h"
 
-G_DEFINE_QUARK(tt-picture-error-quark, tt_picture_error)
+G_DEFINE_QUARK(tt - picture - error - quark, tt_picture_error)
 
 /* Less of a part than this, in its font's size, says nothing. */
 #define PART_LEAST 4.0
@@ -121,9 +121,8 @@ static void append_escaped(GString *out, const char *bytes) {
 
 void tt_canvas_append_number(GString *out, double value) {
     /* Beyond every picture, and far from where conversion to an integer is undefined. */
-    gint64 hundredths = isfinite(value) ? (gint64)(CLAMP(value, -1e9, 1e9) * 100 +
-                                                   (value < 0 ? -0.5 : 0.5))
-                                        : 0;
+    gint64 hundredths =
+        isfinite(value) ? (gint64)(CLAMP(value, -1e9, 1e9) * 100 + (value < 0 ? -0.5 : 0.5)) : 0;
     guint64 size = (guint64)ABS(hundredths);
 
     if (hundredths < 0)
@@ -145,7 +144,8 @@ void tt_canvas_open(TtCanvas *canvas, const char *element, const char *class_nam
     g_assert(canvas->depth < TT_CANVAS_DEPTH_MAX);
 
     end_tag(canvas);
-    /* One a line, so that a picture can be read and compared; not inside text, where it would show. */
+    /* One a line, so that a picture can be read and compared; not inside text, where it would show.
+     */
     if (canvas->depth == 0 || !g_str_equal(canvas->open[canvas->depth - 1], "text"))
         g_string_append_c(canvas->body, '\n');
     g_string_append_printf(canvas->body, "<%s", element);
@@ -275,17 +275,11 @@ void tt_canvas_open_clip(TtCanvas *canvas, const TtBox *box) {
     g_string_free(view, TRUE);
 }
 
-double tt_text_style_get_size(TtTextStyle style) {
-    return styles[style].size;
-}
+double tt_text_style_get_size(TtTextStyle style) { return styles[style].size; }
 
-gboolean tt_text_style_is_bold(TtTextStyle style) {
-    return styles[style].is_bold;
-}
+gboolean tt_text_style_is_bold(TtTextStyle style) { return styles[style].is_bold; }
 
-const char *tt_text_style_get_class(TtTextStyle style) {
-    return styles[style].class_name;
-}
+const char *tt_text_style_get_class(TtTextStyle style) { return styles[style].class_name; }
 
 double tt_canvas_measure(TtTextStyle style, const char *text) {
     return tt_measure_width(text, styles[style].size, styles[style].is_bold);
@@ -339,7 +333,9 @@ double tt_canvas_text(TtCanvas *canvas, TtTextStyle style, TtAnchor anchor, doub
     if (shown[0] == '\0')
         return 0;
     double width = tt_canvas_measure(style, shown);
-    double left = anchor == TT_ANCHOR_START ? x : anchor == TT_ANCHOR_END ? x - width : x - width / 2;
+    double left = anchor == TT_ANCHOR_START ? x
+                  : anchor == TT_ANCHOR_END ? x - width
+                                            : x - width / 2;
     gboolean is_clipped = open_line(canvas, shown, left, baseline, width, styles[style].size);
     g_autofree char *class_name =
         g_strconcat(styles[style].class_name, anchor_classes[anchor], NULL);
@@ -360,8 +356,8 @@ void tt_canvas_parts(TtCanvas *canvas, double x, double baseline, double room,
 
     for (gsize i = 0; i < part_count && !is_clipped; i++) {
         g_autofree char *shown = parts[i].text ? cut(parts[i].style, parts[i].text, room) : NULL;
-        is_clipped = shown && open_line(canvas, shown, x, baseline, room,
-                                        styles[parts[i].style].size);
+        is_clipped =
+            shown && open_line(canvas, shown, x, baseline, room, styles[parts[i].style].size);
     }
     tt_canvas_open(canvas, "text", NULL);
     tt_canvas_set_number(canvas, "x", x);
@@ -372,9 +368,8 @@ void tt_canvas_parts(TtCanvas *canvas, double x, double baseline, double room,
         double gap = used > 0 ? PART_GAP : 0;
         double left = room - used - gap;
         double width = tt_canvas_measure(parts[i].style, parts[i].text);
-        /* Half a place in the source is none. */
         if (width > left && used > 0 &&
-            (parts[i].style == TT_TEXT_NOTE || left < PART_LEAST * styles[parts[i].style].size))
+            (i + 1 == part_count || left < PART_LEAST * styles[parts[i].style].size))
             break;
 
         g_autofree char *shown = cut(parts[i].style, parts[i].text, left);

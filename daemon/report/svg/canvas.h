@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A picture while it is drawn: SVG elements one after the other, with text that is measured, cut and
- * escaped in one place. What is drawn looks the same wherever it is looked at: no script, no font
- * and no image from elsewhere; light or dark as the viewer prefers. */
+/* A picture while it is drawn: SVG elements one after the other, with text that is measured, cut
+ * and escaped in one place. What is drawn looks the same wherever it is looked at: no script, no
+ * font and no image from elsewhere; light or dark as the viewer prefers. */
 #pragma once
 
 #include <glib.h>
@@ -85,8 +85,8 @@ void tt_canvas_set_number(TtCanvas *canvas, const char *attribute, double value)
 void tt_canvas_set_count(TtCanvas *canvas, const char *attribute, guint64 value);
 void tt_canvas_set_text(TtCanvas *canvas, const char *attribute, const char *text);
 
-/* A tooltip of the element that is open; its first child. Its lines are lines; foreign text in it is
- * given as tt_measure_show() has it, lest a name begin a line of its own. */
+/* A tooltip of the element that is open; its first child. Its lines are lines; foreign text in it
+ * is given as tt_measure_show() has it, lest a name begin a line of its own. */
 void tt_canvas_hint(TtCanvas *canvas, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /* Opened and left so, for attributes and a tooltip. */
@@ -116,7 +116,8 @@ double tt_canvas_text(TtCanvas *canvas, TtTextStyle style, TtAnchor anchor, doub
                       double baseline, double room, const char *text);
 
 /* One line of several parts, each a paragraph of its own to the reading direction. The first that
- * does not fit is cut; it is left out where little would remain of it, and if it is a note. */
+ * does not fit is cut; it is left out where little would remain of it, and if it is the last: half
+ * a place in the source is none. */
 void tt_canvas_parts(TtCanvas *canvas, double x, double baseline, double room,
                      const TtTextPart *parts, gsize part_count);
 

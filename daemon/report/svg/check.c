@@ -30,8 +30,7 @@ static gboolean shows_something(cairo_surface_t *surface) {
 
 gboolean tt_picture_check(const char *document, gsize len, GError **error) {
     g_autoptr(GError) failure = NULL;
-    RsvgHandle *handle =
-        rsvg_handle_new_from_data((const guint8 *)document, len, &failure);
+    RsvgHandle *handle = rsvg_handle_new_from_data((const guint8 *)document, len, &failure);
     RsvgRectangle viewport = {0, 0, SIDE, SIDE};
 
     if (!handle) {
@@ -53,6 +52,8 @@ gboolean tt_picture_check(const char *document, gsize len, GError **error) {
     if (!is_seen)
         g_set_error(error, TT_PICTURE_ERROR, TT_PICTURE_ERROR_BROKEN,
                     "The picture cannot be drawn (%s): this is a fault of trace-tools",
-                    failure ? failure->message : is_drawn ? "it is blank" : "no memory");
+                    failure    ? failure->message
+                    : is_drawn ? "it is blank"
+                               : "no memory");
     return is_seen;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keeps as many groups as rows are wanted: those whose best blocks are the best. That is enough, and
- * exact. As long as there are no more groups than rows, none is ever dropped. Once there are, only
- * the best block of each counts; a group that is dropped had none better than the least one kept,
- * which only rises, so when it comes back it comes with its best.
+/* Keeps as many groups as rows are wanted: those whose best blocks are the best. That is enough,
+ * and exact. As long as there are no more groups than rows, none is ever dropped. Once there are,
+ * only the best block of each counts; a group that is dropped had none better than the least one
+ * kept, which only rises, so when it comes back it comes with its best.
  *
  * A heap has the least group at its top; a block that cannot enter costs one comparison. */
 #include "report/svg/chooser.h"

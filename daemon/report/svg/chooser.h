@@ -24,7 +24,8 @@ void tt_chooser_offer(TtChooser *chooser, guint32 group, double score, const TtB
 /* How many rows tt_chooser_take() could give. */
 guint tt_chooser_get_count(const TtChooser *chooser);
 
-/* Returns: (transfer full): of TtBlockRow, the @row_max best of what was offered, in order of birth. */
+/* Returns: (transfer full): of TtBlockRow, the @row_max best of what was offered, in order of
+ * birth. */
 GArray *tt_chooser_take(TtChooser *chooser, guint row_max);
 
 G_END_DECLS

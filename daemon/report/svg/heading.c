@@ -103,8 +103,8 @@ static double draw_pill(const TtView *view, double right, double middle) {
 
     tt_canvas_open(view->canvas, "g", NULL);
     tt_canvas_set_text(view->canvas, "data-state", tt_session_state_name(view->state));
-    tt_canvas_open_rect(view->canvas, "pill", left + 0.5, middle - PILL_HEIGHT / 2 + 0.5,
-                        width - 1, PILL_HEIGHT - 1);
+    tt_canvas_open_rect(view->canvas, "pill", left + 0.5, middle - PILL_HEIGHT / 2 + 0.5, width - 1,
+                        PILL_HEIGHT - 1);
     tt_canvas_set_number(view->canvas, "rx", (PILL_HEIGHT - 1) / 2);
     tt_canvas_close(view->canvas);
     tt_canvas_open(view->canvas, "circle", get_state_class(view));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lives of blocks: a bar a block, from its birth to its death. Those that have names come first, then
- * the most telling of the others; each part in order of birth, so that the eye can go down a slope. */
+/* Lives of blocks: a bar a block, from its birth to its death. Those that have names come first,
+ * then the most telling of the others; each part in order of birth, so that the eye can go down a
+ * slope. */
 #include "report/svg/measure.h"
 #include "report/svg/view.h"
 #include "report/text.h"
@@ -75,8 +76,7 @@ static char *get_thread_word(const TtView *view, guint32 thread) {
 
     if (thread >= thread_count)
         return g_strdup("an unknown thread");
-    g_autofree char *name =
-        tt_measure_show(threads[thread].name ? threads[thread].name : "", 64);
+    g_autofree char *name = tt_measure_show(threads[thread].name ? threads[thread].name : "", 64);
     return g_strdup_printf("thread %u%s%s", threads[thread].tid, name[0] ? " " : "", name);
 }
 
@@ -89,20 +89,17 @@ static void add_hint(const TtView *view, const TtBlockRow *row, const TtLabel *l
     g_autofree char *died = tt_scale_time(until);
     g_autofree char *died_by = get_thread_word(view, row->freed_by);
     g_autofree char *lived = tt_scale_time(until > row->born_ns ? until - row->born_ns : 0);
-    /* A name hides the place: the tooltip has both. */
-    g_autofree char *raw_place = tt_frame_names_label(view->names, row->stack);
-    g_autofree char *place = tt_measure_show(raw_place, TT_CANVAS_NAME_CHARACTERS);
+    g_autofree char *callers = tt_callers_describe(view->callers, row->stack);
 
     if (is_alive)
-        tt_canvas_hint(view->canvas,
-                       "%s\n%s bytes, block %" G_GUINT64_FORMAT "\nborn at %s in %s, %s\n%s",
-                       label->whole, size, row->id, born, place, born_by,
-                       tt_view_get_alive_word(view));
+        tt_canvas_hint(
+            view->canvas, "%s\n%s bytes, block %" G_GUINT64_FORMAT "\nborn at %s in %s\n%s\n%s",
+            label->whole, size, row->id, born, born_by, tt_view_get_alive_word(view), callers);
     else
         tt_canvas_hint(view->canvas,
                        "%s\n%s bytes, block %" G_GUINT64_FORMAT
-                       "\nborn at %s in %s, %s\nfreed at %s by %s, lived %s",
-                       label->whole, size, row->id, born, place, born_by, died, died_by, lived);
+                       "\nborn at %s in %s\nfreed at %s in %s, lived %s\n%s",
+                       label->whole, size, row->id, born, born_by, died, died_by, lived, callers);
 }
 
 static void set_data(const TtView *view, const TtBlockRow *row, const TtLabel *label) {
@@ -212,6 +209,27 @@ static void draw_foot(const TtView *view, const Columns *at, double y) {
     tt_canvas_close(view->canvas);
 }
 
+/* Of what is there. */
+static gsize get_legend(const TtView *view, TtLegend ret_legend[2]) {
+    const GArray *parts[] = {view->selection->named, view->selection->others};
+    gboolean has_freed = FALSE, has_alive = FALSE;
+    gsize count = 0;
+
+    for (gsize p = 0; p < G_N_ELEMENTS(parts); p++) {
+        for (guint i = 0; i < parts[p]->len; i++) {
+            gboolean is_alive = g_array_index(parts[p], TtBlockRow, i).died_ns == TT_TIME_NONE;
+            has_alive |= is_alive;
+            has_freed |= !is_alive;
+        }
+    }
+    if (has_freed)
+        ret_legend[count++] = (TtLegend){"freed", "freed"};
+    if (has_alive)
+        ret_legend[count++] =
+            (TtLegend){tt_view_get_alive_class(view), tt_view_get_alive_word(view)};
+    return count;
+}
+
 double tt_lifecycles_get_height(const TtView *view) {
     guint row_count = get_row_count(view);
 
@@ -222,24 +240,22 @@ double tt_lifecycles_get_height(const TtView *view) {
 }
 
 void tt_lifecycles_draw_card(const TtView *view, const TtBox *box) {
-    TtLegend legend[] = {
-        {"freed", "freed"},
-        {tt_view_get_alive_class(view), tt_view_get_alive_word(view)},
-    };
+    TtLegend legend[2];
+    gsize legend_count = get_legend(view, legend);
     Columns at = place_columns(view, box);
     double top = box->y + HEAD_HEIGHT;
     double bottom = box->y + tt_lifecycles_get_height(view) - FOOT_HEIGHT;
 
     tt_canvas_card(view->canvas, box);
     if (get_row_count(view) == 0) {
-        tt_view_draw_heading(view, box, "Block lifecycles", NULL, NULL, 0);
+        tt_view_draw_heading(view, box, "Block lifecycles", NULL, NULL, NULL, 0);
         tt_view_draw_nothing(view, box, "No blocks are known one by one.");
         return;
     }
     tt_canvas_open(view->canvas, "g", NULL);
     tt_canvas_set_text(view->canvas, "data-card", "lifecycles");
     tt_canvas_set_count(view->canvas, "data-ns", view->end_ns);
-    tt_view_draw_heading(view, box, "Block lifecycles", NULL, legend, G_N_ELEMENTS(legend));
+    tt_view_draw_heading(view, box, "Block lifecycles", NULL, NULL, legend, legend_count);
     draw_captions(view, &at, top - 11);
     tt_axis_draw_time(view, &at.time, top, bottom);
     tt_axis_draw_marks(view, &at.time, top, bottom);

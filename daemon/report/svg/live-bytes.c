@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Live bytes over time. A session has more points than a picture has columns: of each column the
- * first, the least, the most and the last are drawn, so no extreme is lost and the curve looks as if
- * all of them were. */
+ * first, the least, the most and the last are drawn, so no extreme is lost and the curve looks as
+ * if all of them were. */
 #include <math.h>
 
 #include "report/svg/view.h"
@@ -134,8 +134,8 @@ static void draw_bytes_axis(const Chart *chart, guint64 most) {
         if (i > 0)
             tt_canvas_line(canvas, "rule", chart->time.from, round(y) + 0.5, chart->time.to,
                            round(y) + 0.5);
-        tt_canvas_text(canvas, TT_TEXT_NOTE, TT_ANCHOR_END, chart->time.from - 10, y + 4,
-                       LEFT_ROOM, word);
+        tt_canvas_text(canvas, TT_TEXT_NOTE, TT_ANCHOR_END, chart->time.from - 10, y + 4, LEFT_ROOM,
+                       word);
     }
 }
 
@@ -213,13 +213,13 @@ void tt_live_bytes_draw(const TtView *view, const TtBox *box) {
     for (guint i = 0; i < points->len; i++)
         most = MAX(most, get_point(points, i)->live_bytes);
     chart.bottom = box->y + box->height - BOTTOM_ROOM;
-    chart.time = (TtScale){0, MAX(view->end_ns, 1), box->x + LEFT_ROOM,
-                           box->x + box->width - RIGHT_ROOM};
+    chart.time =
+        (TtScale){0, MAX(view->end_ns, 1), box->x + LEFT_ROOM, box->x + box->width - RIGHT_ROOM};
     chart.bytes = (TtScale){0, MAX(most, 1), chart.bottom,
                             chart.bottom - (chart.bottom - chart.top) / HEADROOM};
 
     tt_canvas_card(view->canvas, box);
-    tt_view_draw_heading(view, box, "Live bytes over time", NULL, NULL, 0);
+    tt_view_draw_heading(view, box, "Live bytes over time", NULL, NULL, NULL, 0);
     if (most == 0 && totals->cumulative_allocations == 0) {
         tt_view_draw_nothing(view, box, "Nothing was allocated.");
         return;

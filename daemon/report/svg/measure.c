@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Text is read as glyphs: a character with its width, or the spelling of one that must not be drawn
- * as it is. What makes it hard is what a name may hold: text that turns the reading direction of its
- * neighbours, a thousand marks on one letter, a line break, bytes that are no text at all. */
+ * as it is. What makes it hard is what a name may hold: text that turns the reading direction of
+ * its neighbours, a thousand marks on one letter, a line break, bytes that are no text at all. */
 #include "report/svg/measure.h"
 
 #include <string.h>
@@ -14,28 +14,28 @@
 /* The widest usual fonts differ from the tables by as much, in a line of mixed text. */
 #define MARGIN 1.03
 
-/* Vietnamese and most other scripts need two marks on a letter; towers of them cover other lines. */
+/* Vietnamese and most other scripts need two marks on a letter; towers of them cover other lines.
+ */
 #define MARKS_MAX 2
 
 #define ELLIPSIS "…"
 
 /* Advance widths of U+0020 … U+007E, DejaVu Sans 2.37. */
 static const guint16 regular_widths[] = {
-    318, 401, 460, 838, 636, 950, 780, 275, 390, 390, 500, 838, 318, 361, 318, 337,
-    636, 636, 636, 636, 636, 636, 636, 636, 636, 636, 337, 337, 838, 838, 838, 531,
-    1000, 684, 686, 698, 770, 632, 575, 775, 752, 295, 295, 656, 557, 863, 748, 787,
-    603, 787, 695, 635, 611, 732, 684, 989, 685, 611, 685, 390, 337, 390, 838, 500,
-    500, 613, 635, 550, 635, 615, 352, 635, 634, 278, 278, 579, 278, 974, 634, 612,
-    635, 635, 411, 521, 392, 634, 592, 818, 592, 592, 525, 636, 337, 636, 838,
+    318, 401, 460, 838, 636, 950, 780, 275, 390, 390, 500, 838, 318, 361,  318, 337, 636, 636, 636,
+    636, 636, 636, 636, 636, 636, 636, 337, 337, 838, 838, 838, 531, 1000, 684, 686, 698, 770, 632,
+    575, 775, 752, 295, 295, 656, 557, 863, 748, 787, 603, 787, 695, 635,  611, 732, 684, 989, 685,
+    611, 685, 390, 337, 390, 838, 500, 500, 613, 635, 550, 635, 615, 352,  635, 634, 278, 278, 579,
+    278, 974, 634, 612, 635, 635, 411, 521, 392, 634, 592, 818, 592, 592,  525, 636, 337, 636, 838,
 };
 
 static const guint16 bold_widths[] = {
-    348, 456, 521, 838, 696, 1002, 872, 306, 457, 457, 523, 838, 380, 415, 380, 365,
-    696, 696, 696, 696, 696, 696, 696, 696, 696, 696, 400, 400, 838, 838, 838, 580,
-    1000, 774, 762, 734, 830, 683, 683, 821, 837, 372, 372, 775, 637, 995, 837, 850,
-    733, 850, 770, 720, 682, 812, 774, 1103, 771, 724, 725, 457, 365, 457, 838, 500,
-    500, 675, 716, 593, 716, 678, 435, 716, 712, 343, 343, 665, 343, 1042, 712, 687,
-    716, 716, 493, 595, 478, 712, 652, 924, 645, 652, 582, 712, 365, 712, 838,
+    348,  456, 521, 838, 696, 1002, 872, 306,  457, 457, 523, 838, 380, 415,  380, 365,
+    696,  696, 696, 696, 696, 696,  696, 696,  696, 696, 400, 400, 838, 838,  838, 580,
+    1000, 774, 762, 734, 830, 683,  683, 821,  837, 372, 372, 775, 637, 995,  837, 850,
+    733,  850, 770, 720, 682, 812,  774, 1103, 771, 724, 725, 457, 365, 457,  838, 500,
+    500,  675, 716, 593, 716, 678,  435, 716,  712, 343, 343, 665, 343, 1042, 712, 687,
+    716,  716, 493, 595, 478, 712,  652, 924,  645, 652, 582, 712, 365, 712,  838,
 };
 
 G_STATIC_ASSERT(G_N_ELEMENTS(regular_widths) == 0x7f - 0x20);
@@ -73,8 +73,8 @@ static guint get_width(gunichar c, gboolean is_bold) {
     else if (c >= 0x2010 && c < 0x2028)
         width = 1000; /* dashes, quotes, the ellipsis */
     else if (c < 0x590)
-        width = 1080; /* accented Latin, Greek, Cyrillic */
-    return is_bold ? width * 9 / 8 : width;
+        width = 1100; /* accented Latin, Greek, Cyrillic */
+    return is_bold ? width * 6 / 5 : width;
 }
 
 static gboolean is_mark(gunichar c) {

@@ -107,8 +107,8 @@ static void draw_leaked(const Cell *cell, const TtTotals *totals) {
     gboolean has_exited = cell->view->state == TT_SESSION_EXITED;
     g_autofree char *bytes = tt_scale_bytes(totals->live_bytes);
     g_autofree char *blocks = tt_scale_things(totals->live_blocks, "block");
-    Figure leaked = {"leaked", has_exited ? "Leaked at the end" : "Alive at the end", bytes,
-                     blocks, NULL};
+    Figure leaked = {"leaked", has_exited ? "Leaked at the end" : "Alive at the end", bytes, blocks,
+                     NULL};
     Figure open = {"leaked", "Leaked at the end", "–", "has not ended", NULL};
     gboolean has_ended = tt_view_has_ended(cell->view);
     const Figure *figure = has_ended ? &leaked : &open;

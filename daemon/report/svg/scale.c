@@ -38,9 +38,9 @@ void tt_ticks_bytes(guint64 last, guint count, TtTicks *ret_ticks) {
 /* The smallest customary step that needs no more than @count of them. */
 static guint64 find_time_step(guint64 last_ns, guint count) {
     static const guint64 long_steps[] = {
-        1 * SECOND,  2 * SECOND,  5 * SECOND, 10 * SECOND, 15 * SECOND, 30 * SECOND,
-        1 * MINUTE,  2 * MINUTE,  5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE,
-        1 * HOUR,    2 * HOUR,    3 * HOUR,   6 * HOUR,    12 * HOUR,   1 * DAY,
+        1 * SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 15 * SECOND, 30 * SECOND,
+        1 * MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE,
+        1 * HOUR,   2 * HOUR,   3 * HOUR,   6 * HOUR,    12 * HOUR,   1 * DAY,
     };
     static const guint mantissas[] = {1, 2, 5};
 
@@ -51,11 +51,10 @@ static guint64 find_time_step(guint64 last_ns, guint count) {
     for (guint i = 0; i < G_N_ELEMENTS(long_steps); i++)
         if (last_ns / long_steps[i] <= count)
             return long_steps[i];
-    for (guint64 unit = DAY; unit <= G_MAXUINT64 / 10; unit *= 10)
+    for (Wide unit = DAY;; unit *= 10) /* ends, at the latest beyond @last_ns */
         for (guint i = 0; i < G_N_ELEMENTS(mantissas); i++)
             if (last_ns / (unit * mantissas[i]) <= count)
-                return unit * mantissas[i];
-    return last_ns;
+                return (guint64)MIN(unit * mantissas[i], last_ns);
 }
 
 void tt_ticks_time(guint64 last_ns, guint count, TtTicks *ret_ticks) {

@@ -33,7 +33,8 @@ typedef struct TtTicks {
  */
 void tt_ticks_bytes(guint64 last, guint count, TtTicks *ret_ticks);
 
-/* As tt_ticks_bytes(): steps of 1, 2 or 5 of a decimal unit; of minutes and hours the usual ones. */
+/* As tt_ticks_bytes(): steps of 1, 2 or 5 of a decimal unit; of minutes and hours the usual ones.
+ */
 void tt_ticks_time(guint64 last_ns, guint count, TtTicks *ret_ticks);
 
 /* A tick's word: all of one axis have the unit that suits its largest. "0", "0.2 s", "1.5 min". */

@@ -157,9 +157,7 @@ static void finish_ranking(TtRanking *ranking, guint owner_max, guint64 total_by
     }
 }
 
-static guint64 subtract(guint64 from, guint64 what) {
-    return from > what ? from - what : 0;
-}
+static guint64 subtract(guint64 from, guint64 what) { return from > what ? from - what : 0; }
 
 static void rank_variables(TtRanking *ranking, const Pass *pass, guint instant, guint owner_max) {
     for (gsize i = 0; i < pass->variable_count; i++) {

@@ -28,8 +28,8 @@ typedef struct TtRanking {
 /* Owned by whoever selects; any thread. */
 typedef struct TtSelection {
     TtRanking live; /* of what is alive; every byte has one owner */
-    TtRanking peak; /* of what was alive at the peak. Blocks that are no longer known one by one count
-                       for their site, also if they had names */
+    TtRanking peak; /* of what was alive at the peak. Blocks that are no longer known one by one
+                       count for their site, also if they had names */
     GArray *named;  /* of TtBlockRow, in order of birth: blocks that have a name */
     GArray *others; /* likewise: large and long-lived ones, first one of each site */
     guint64 block_count; /* of all that were read */

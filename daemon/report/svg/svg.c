@@ -28,9 +28,7 @@ static const struct View *find_view(const char *name) {
     return NULL;
 }
 
-gboolean tt_report_has_view(const char *view) {
-    return find_view(view) != NULL;
-}
+gboolean tt_report_has_view(const char *view) { return find_view(view) != NULL; }
 
 /* A session that still runs goes on to the present, also where nothing has happened lately. */
 static guint64 get_end_ns(const TtView *view, const TtReportOptions *options) {
@@ -42,23 +40,29 @@ static guint64 get_end_ns(const TtView *view, const TtReportOptions *options) {
     return end_ns;
 }
 
-static void add_owner_stacks(TtFrameNames *names, const TtRanking *ranking) {
+static void add_owner_stacks(GArray *stacks, const TtRanking *ranking) {
     for (guint i = 0; i < ranking->owners->len; i++)
-        tt_frame_names_add_stack(names, g_array_index(ranking->owners, TtOwner, i).stack);
+        g_array_append_val(stacks, g_array_index(ranking->owners, TtOwner, i).stack);
 }
 
-static void add_block_stacks(TtFrameNames *names, const GArray *rows) {
+static void add_block_stacks(GArray *stacks, const GArray *rows) {
     for (guint i = 0; i < rows->len; i++)
-        tt_frame_names_add_stack(names, g_array_index(rows, TtBlockRow, i).stack);
+        g_array_append_val(stacks, g_array_index(rows, TtBlockRow, i).stack);
 }
 
 /* Of what is shown only, whatever the session's size. */
-static void resolve_names(TtFrameNames *names, const TtSelection *selection) {
-    add_owner_stacks(names, &selection->live);
-    add_owner_stacks(names, &selection->peak);
-    add_block_stacks(names, selection->named);
-    add_block_stacks(names, selection->others);
-    tt_frame_names_resolve(names);
+static TtCallers *resolve_names(const TtView *view) {
+    g_autoptr(GArray) stacks = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+    add_owner_stacks(stacks, &view->selection->live);
+    add_owner_stacks(stacks, &view->selection->peak);
+    add_block_stacks(stacks, view->selection->named);
+    add_block_stacks(stacks, view->selection->others);
+    for (guint i = 0; i < stacks->len; i++)
+        tt_frame_names_add_stack(view->names, g_array_index(stacks, guint32, i));
+    tt_frame_names_resolve(view->names);
+    return tt_callers_new(view->snapshot, view->names, (const guint32 *)(gpointer)stacks->data,
+                          stacks->len);
 }
 
 /* For those who do not see it. */
@@ -103,7 +107,8 @@ gboolean tt_report_svg(TtSnapshot *snapshot, TtSymbols *symbols, const TtReportO
     g_autoptr(TtSelection) selection =
         tt_select(snapshot, owner_max, block_max, view.end_ns, tt_view_has_ended(&view));
     view.selection = selection;
-    resolve_names(names, selection);
+    g_autoptr(TtCallers) callers = resolve_names(&view);
+    view.callers = callers;
 
     GString *document = draw(&view, what, owner_max, error);
     if (!document)

@@ -104,27 +104,26 @@ static void draw_owner(const TtView *view, const Columns *at, double y, const Tt
     g_autofree char *bytes = tt_scale_count(owner->bytes);
     g_autofree char *blocks = tt_scale_things(owner->blocks, "block");
     g_autofree char *share = tt_scale_share(owner->bytes, ranking->total_bytes);
+    g_autofree char *callers = tt_callers_describe(view->callers, owner->stack);
 
     tt_label_init(&label, view, owner->variable, owner->stack);
     tt_canvas_open(view->canvas, "g", "row");
-    tt_canvas_set_text(view->canvas, "data-kind",
-                       owner->variable == TT_NONE ? "site" : "variable");
+    tt_canvas_set_text(view->canvas, "data-kind", owner->variable == TT_NONE ? "site" : "variable");
     /* Of a site whose other blocks have names the figures are not the site's. */
-    tt_label_set_data(&label, view, owner->variable,
-                      owner->is_part ? TT_STACK_NONE : owner->stack);
+    tt_label_set_data(&label, view, owner->variable, owner->is_part ? TT_STACK_NONE : owner->stack);
     if (owner->is_part)
         tt_canvas_set_count(view->canvas, "data-unnamed-of-stack", owner->stack);
     tt_canvas_set_count(view->canvas, "data-bytes", owner->bytes);
     tt_canvas_set_count(view->canvas, "data-blocks", owner->blocks);
     if (owner->id != 0)
         tt_canvas_set_count(view->canvas, "data-id", owner->id);
-    tt_canvas_hint(view->canvas, "%s\n%s bytes in %s%s\n%s of %s", label.whole, bytes, blocks,
+    tt_canvas_hint(view->canvas, "%s\n%s bytes in %s%s\n%s of %s\n%s", label.whole, bytes, blocks,
                    owner->is_part ? " that have no name" : "", share,
-                   is_peak ? "the peak" : "all that is alive");
+                   is_peak ? "the peak" : "all that is alive", callers);
 
     tt_label_draw(&label, view, at->label, y + 17, at->label_width);
-    draw_figures(view, at, y, label.is_variable ? "variable" : "site", owner->bytes,
-                 owner->blocks, ranking->total_bytes, most);
+    draw_figures(view, at, y, label.is_variable ? "variable" : "site", owner->bytes, owner->blocks,
+                 ranking->total_bytes, most);
     tt_canvas_close(view->canvas);
 }
 
@@ -149,8 +148,8 @@ static void draw_rest(const TtView *view, const Columns *at, double y, const TtR
     tt_canvas_set_count(view->canvas, "data-count", count);
     tt_canvas_set_count(view->canvas, "data-bytes", bytes);
     tt_canvas_set_count(view->canvas, "data-blocks", blocks);
-    tt_canvas_text(view->canvas, TT_TEXT_NOTE, TT_ANCHOR_START, at->label, y + 17,
-                   at->label_width, text);
+    tt_canvas_text(view->canvas, TT_TEXT_NOTE, TT_ANCHOR_START, at->label, y + 17, at->label_width,
+                   text);
     /* Together they may be more than the largest; the bar then ends at the column. */
     draw_figures(view, at, y, "rest", bytes, blocks, ranking->total_bytes, MAX(most, 1));
     tt_canvas_close(view->canvas);
@@ -179,11 +178,11 @@ static void draw_part(const TtView *view, const TtBox *box, const TtRanking *ran
     g_autofree char *blocks = tt_scale_things(ranking->total_blocks, "block");
     g_autofree char *when = tt_scale_time(tt_snapshot_get_totals(view->snapshot)->peak_ns);
     gboolean has_live = view->selection->live.owners->len > 0;
-    g_autofree char *note =
-        is_peak ? g_strdup_printf("%s%s in %s, at %s",
-                                  has_live ? "" : "nothing is alive any more; then ", bytes,
-                                  blocks, when)
-                : g_strdup_printf("%s in %s", bytes, blocks);
+    const char *brief = has_live ? bytes : "nothing is alive now";
+    g_autofree char *note = is_peak ? g_strdup_printf("%s%s in %s, at %s",
+                                                      has_live ? "" : "nothing is alive now; then ",
+                                                      bytes, blocks, when)
+                                    : g_strdup_printf("%s in %s", bytes, blocks);
 
     for (guint i = 0; i < row_count; i++)
         has_variable |= g_array_index(ranking->owners, TtOwner, i).variable != TT_NONE;
@@ -192,7 +191,7 @@ static void draw_part(const TtView *view, const TtBox *box, const TtRanking *ran
     tt_canvas_set_count(view->canvas, "data-total-bytes", ranking->total_bytes);
     tt_canvas_set_count(view->canvas, "data-total-blocks", ranking->total_blocks);
     tt_view_draw_heading(view, box, is_peak ? "Largest at the peak" : get_live_heading(view), note,
-                         legend, has_variable && has_legend ? G_N_ELEMENTS(legend) : 0);
+                         brief, legend, has_variable && has_legend ? G_N_ELEMENTS(legend) : 0);
     draw_captions(view, &at, box->y + 58);
 
     double y = box->y + HEAD_HEIGHT;
@@ -253,13 +252,13 @@ double tt_top_get_height(const TtView *view, const TtTopPlan *plan) {
 
 void tt_top_draw_card(const TtView *view, const TtBox *box, const TtTopPlan *plan) {
     const TtSelection *selection = view->selection;
-    double most = box->width >= WIDE ? 420 : 220;
+    double most = box->width >= WIDE ? 420 : 240;
     double width = get_label_width(view, &selection->live, plan->live_rows, most);
     TtBox part = *box;
 
     tt_canvas_card(view->canvas, box);
     if (plan->live_rows == 0 && plan->peak_rows == 0) {
-        tt_view_draw_heading(view, box, get_live_heading(view), NULL, NULL, 0);
+        tt_view_draw_heading(view, box, get_live_heading(view), NULL, NULL, NULL, 0);
         tt_view_draw_nothing(view, box, "Nothing was allocated.");
         return;
     }

@@ -35,13 +35,14 @@ static void init_variable(TtLabel *label, const TtVariableRow *variable) {
     g_autofree char *file = show(tt_text_basename(variable->file ? variable->file : ""));
 
     label->is_variable = TRUE;
+    label->caller = g_strdup("");
     label->type = show(variable->type);
     label->place = variable->line > 0 && file[0] ? g_strdup_printf("%s:%u", file, variable->line)
                                                  : g_strdup(file);
     label->name = g_strconcat(name, label->type[0] ? ":" : "", NULL);
-    label->whole = g_strconcat(label->name, label->type[0] ? " " : "", label->type,
-                               label->place[0] ? " (" : "", label->place,
-                               label->place[0] ? ")" : "", NULL);
+    label->whole =
+        g_strconcat(label->name, label->type[0] ? " " : "", label->type,
+                    label->place[0] ? " (" : "", label->place, label->place[0] ? ")" : "", NULL);
 }
 
 void tt_label_init(TtLabel *label, const TtView *view, guint32 variable, guint32 stack) {
@@ -56,12 +57,14 @@ void tt_label_init(TtLabel *label, const TtView *view, guint32 variable, guint32
     g_autofree char *raw = tt_frame_names_label(view->names, stack);
     label->whole = show(raw);
     label->type = g_strdup("");
+    label->caller = show(tt_callers_find(view->callers, stack));
     split_place(label->whole, &label->name, &label->place);
 }
 
 void tt_label_clear(TtLabel *label) {
     g_clear_pointer(&label->name, g_free);
     g_clear_pointer(&label->type, g_free);
+    g_clear_pointer(&label->caller, g_free);
     g_clear_pointer(&label->place, g_free);
     g_clear_pointer(&label->whole, g_free);
 }
@@ -78,12 +81,13 @@ void tt_label_set_data(const TtLabel *label, const TtView *view, guint32 variabl
         tt_canvas_set_count(view->canvas, "data-stack", stack);
 }
 
-#define PART_COUNT 3u
+#define PART_COUNT 4u
 
 static void get_parts(const TtLabel *label, TtTextPart ret_parts[PART_COUNT]) {
     ret_parts[0] = (TtTextPart){label->is_variable ? TT_TEXT_STRONG : TT_TEXT_LABEL, label->name};
     ret_parts[1] = (TtTextPart){TT_TEXT_LABEL, label->type};
-    ret_parts[2] = (TtTextPart){TT_TEXT_NOTE, label->place};
+    ret_parts[2] = (TtTextPart){TT_TEXT_NOTE, label->caller};
+    ret_parts[3] = (TtTextPart){TT_TEXT_NOTE, label->place};
 }
 
 double tt_label_measure(const TtLabel *label) {
@@ -102,8 +106,8 @@ void tt_label_draw(const TtLabel *label, const TtView *view, double x, double ba
 }
 
 /* Returns where the legend begins. */
-static double draw_legend(const TtView *view, double right, double baseline,
-                          const TtLegend *legend, gsize legend_count) {
+static double draw_legend(const TtView *view, double right, double baseline, const TtLegend *legend,
+                          gsize legend_count) {
     double x = right;
 
     for (gsize i = legend_count; i-- > 0;) {
@@ -122,12 +126,15 @@ static double draw_legend(const TtView *view, double right, double baseline,
 }
 
 void tt_view_draw_heading(const TtView *view, const TtBox *box, const char *heading,
-                          const char *note, const TtLegend *legend, gsize legend_count) {
+                          const char *note, const char *brief_note, const TtLegend *legend,
+                          gsize legend_count) {
     double left = box->x + TT_CARD_PADDING, baseline = box->y + 31;
-    double right = draw_legend(view, box->x + box->width - TT_CARD_PADDING, baseline, legend,
-                               legend_count);
+    double right =
+        draw_legend(view, box->x + box->width - TT_CARD_PADDING, baseline, legend, legend_count);
     TtTextPart parts[] = {{TT_TEXT_HEADING, heading}, {TT_TEXT_NOTE, note}};
 
+    if (tt_canvas_measure_parts(parts, G_N_ELEMENTS(parts)) > right - left)
+        parts[1].text = brief_note;
     tt_canvas_parts(view->canvas, left, baseline, right - left, parts, G_N_ELEMENTS(parts));
 }
 

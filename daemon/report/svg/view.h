@@ -6,6 +6,7 @@
 #pragma once
 
 #include "report/frames.h"
+#include "report/svg/callers.h"
 #include "report/svg/canvas.h"
 #include "report/svg/scale.h"
 #include "report/svg/select.h"
@@ -23,6 +24,7 @@ typedef struct TtView {
     TtCanvas *canvas;
     TtSnapshot *snapshot;
     TtFrameNames *names;
+    const TtCallers *callers;
     const TtSelection *selection;
     guint64 end_ns; /* where time axes end */
     TtSessionState state;
@@ -38,8 +40,8 @@ double tt_lifecycles_draw(const TtView *view, double y, guint row_max);
 
 /* heading.c: whose picture it is. Returns where the first card begins. */
 double tt_heading_draw(const TtView *view);
-char *tt_heading_get_program(const TtView *view);  /* as people call it; raw bytes */
-char *tt_heading_get_ending(const TtView *view);   /* "running", "exited with status 0", … */
+char *tt_heading_get_program(const TtView *view); /* as people call it; raw bytes */
+char *tt_heading_get_ending(const TtView *view);  /* "running", "exited with status 0", … */
 gboolean tt_view_has_ended(const TtView *view);
 
 /* What lives at the end of a process that exited is leaked; of others nobody can say so. */
@@ -64,10 +66,11 @@ void tt_lifecycles_draw_card(const TtView *view, const TtBox *box);
 
 /* A thing's names. All are given shown (tt_measure_show()); "" for what it does not have. */
 typedef struct TtLabel {
-    char *name;  /* of the variable, with a colon where a type follows, or of the function */
-    char *type;  /* of the variable */
-    char *place; /* in the source */
-    char *whole; /* in one line, for tooltips */
+    char *name;   /* of the variable, with a colon where a type follows, or of the function */
+    char *type;   /* of the variable */
+    char *caller; /* of the site, where others have its name */
+    char *place;  /* in the source */
+    char *whole;  /* in one line, for tooltips */
     gboolean is_variable;
 } TtLabel;
 
@@ -83,14 +86,16 @@ double tt_label_measure(const TtLabel *label);
 void tt_label_draw(const TtLabel *label, const TtView *view, double x, double baseline,
                    double room);
 
-/* A heading with a legend at the right end of its line. */
+/* A heading with a legend at the right end of its line. @brief_note: in place of @note where that
+ * has no room. */
 typedef struct TtLegend {
     const char *class_name;
     const char *text;
 } TtLegend;
 
 void tt_view_draw_heading(const TtView *view, const TtBox *box, const char *heading,
-                          const char *note, const TtLegend *legend, gsize legend_count);
+                          const char *note, const char *brief_note, const TtLegend *legend,
+                          gsize legend_count);
 
 /* In place of a card's content. */
 void tt_view_draw_nothing(const TtView *view, const TtBox *box, const char *sentence);

@@ -24,7 +24,9 @@ static void fault_J03_what_xml_has_not_is_spelled(void) {
     expect_shown("\xc2\x85", "\\x85");
     expect_shown("\xef\xbf\xbe\xef\xbf\xbf", "\\ufffe\\uffff");
     expect_shown("\xff\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
-    expect_shown("\xe2\x80\xae" "abc", "\\u202eabc");
+    expect_shown("\xe2\x80\xae"
+                 "abc",
+                 "\\u202eabc");
     expect_shown("\xe2\x80\x8b", "\\u200b");
     expect_shown("\xf3\xa0\x81\x81", "\\U000e0041");
 }
@@ -125,7 +127,8 @@ static void numbers_are_spelled_for_people(void) {
     expect(tt_scale_share(G_MAXUINT64, G_MAXUINT64), "100 %");
 }
 
-/* Whatever the last value is: ticks from 0 up, evenly, within it, and words that tell them apart. */
+/* Whatever the last value is: ticks from 0 up, evenly, within it, and words that tell them apart.
+ */
 static void expect_ticks(const TtTicks *ticks, guint64 last, gboolean is_time) {
     g_assert_cmpuint(ticks->count, >=, 1);
     g_assert_cmpuint(ticks->count, <=, 9);
@@ -238,17 +241,14 @@ static void fault_J11_size_is_limited(void) {
     g_assert_error(error, TT_PICTURE_ERROR, TT_PICTURE_ERROR_SIZE);
 }
 
+#define SVG "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\">"
+
 static void broken_pictures_are_refused(void) {
-    static const char *const broken[] = {
-        "",
-        "<svg",
-        "<html/>",
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\"><g></svg>",
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\"/>",
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\">"
-        "<rect width=\"9\" height=\"9\"/></svg>", /* one colour all over */
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\">\x01</svg>",
-    };
+    static const char blank[] = SVG "<rect width=\"9\" height=\"9\"/></svg>";
+    static const char unclosed[] = SVG "<g></svg>";
+    static const char control[] = SVG "\x01</svg>";
+    static const char empty[] = SVG "</svg>";
+    static const char *const broken[] = {"", "<svg", "<html/>", unclosed, empty, blank, control};
 
     for (gsize i = 0; i < G_N_ELEMENTS(broken); i++) {
         g_autoptr(GError) error = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fault_J02: a picture of two million live blocks from fifty thousand stacks costs one pass over them
- * and memory for what it shows, measured by the kernel. Says how long it took; the test is of the
- * memory, and of a bound on time that only another order of growth would pass. */
+/* fault_J02: a picture of two million live blocks from fifty thousand stacks costs one pass over
+ * them and memory for what it shows, measured by the kernel. Says how long it took; the test is of
+ * the memory, and of a bound on time that only another order of growth would pass. */
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -60,8 +60,9 @@ static void draw(Sample *sample, const char *view, guint top) {
     g_autofree char *picture = svg_session_draw(sample, view, top, &len);
     double seconds = (double)(g_get_monotonic_time() - begin) / 1e6;
     gsize grown = get_peak_bytes() - before;
-    g_test_message("%s, %u rows: %" G_GSIZE_FORMAT " bytes in %.2f s, memory grew by %.1f MiB", view,
-                   top, len, seconds, (double)grown / (1 << 20));
+    g_test_message("%s, %u rows: %" G_GSIZE_FORMAT " bytes in %.2f s, memory grew by %.1f MiB",
+                   view, top, len, seconds, (double)grown / (1 << 20));
+    g_assert_nonnull(picture);
     g_assert_cmpuint(made, ==, BLOCKS); /* one pass */
     g_assert_cmpuint(grown, <, 64 << 20);
     g_assert_cmpuint(len, <, 8 << 20);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A picture as a reader sees it: its elements with their attributes, and where its text stands. Read
- * by GLib's parser and measured with a real font, neither of which the pictures' maker uses. */
+/* A picture as a reader sees it: its elements with their attributes, and where its text stands.
+ * Read by GLib's parser and measured with a real font, neither of which the pictures' maker uses.
+ */
 #pragma once
 
 #include <glib.h>
@@ -17,7 +18,8 @@ typedef struct Box {
     double left, top, right, bottom;
 } Box;
 
-/* Of GPtrArray: elements in the order of the document. Fails the test where it is not well-formed. */
+/* Of GPtrArray: elements in the order of the document. Fails the test where it is not well-formed.
+ */
 typedef struct Page {
     GPtrArray *elements;
     double width, height;

@@ -12,8 +12,10 @@
 #define APP 0x400000u
 #define SITE_FIRST 10u
 
-const char *const svg_session_names[] = {"server", "running", "leaks",   "burst",
+const char *const svg_session_names[] = {"server",  "running", "leaks", "burst",
                                          "instant", "hostile", NULL};
+
+const char *const svg_view_names[] = {"overview", "top", "lifecycles", NULL};
 
 typedef struct Player {
     Sample *sample;
@@ -46,9 +48,16 @@ static void add_site(Player *player, guint index, const char *function, const ch
 static void add_sites(Player *player, guint count) {
     static const char *const verbs[] = {"parse",  "load",  "index", "render", "route",
                                         "decode", "merge", "queue", "format", "copy"};
-    static const char *const nouns[] = {
-        "request",  "header",  "session",      "page",  "node",
-        "document", "connection_pool_entries", "query", "row_group", "std::vector<Token>::"};
+    static const char *const nouns[] = {"request",
+                                        "header",
+                                        "session",
+                                        "page",
+                                        "node",
+                                        "document",
+                                        "connection_pool_entries",
+                                        "query",
+                                        "row_group",
+                                        "std::vector<Token>::"};
 
     for (guint i = 0; i < count; i++) {
         const char *noun = nouns[i / 10 % 10];
@@ -173,8 +182,7 @@ static void play(Player *player) {
     g_array_sort(snapshot->freed, compare_deaths);
     for (guint i = 0; i <= player->lives->len; i++) {
         gboolean is_end = i == player->lives->len;
-        guint64 until =
-            is_end ? TT_TIME_NONE : g_array_index(player->lives, TtBlockRow, i).born_ns;
+        guint64 until = is_end ? TT_TIME_NONE : g_array_index(player->lives, TtBlockRow, i).born_ns;
 
         for (; next_death < snapshot->freed->len; next_death++) {
             const TtBlockRow *row = &g_array_index(snapshot->freed, TtBlockRow, next_death);
@@ -247,9 +255,14 @@ static Sample *make_server(gboolean is_running) {
     add_mark(player.sample, "warm", 3100 * MS);
     add_mark(player.sample, "traffic stops", 9300 * MS);
 
-    for (guint i = 0; i < 300; i++) /* tables, for good or until the end */
-        add_life(&player, roll(&player, 40), 64u << roll(&player, 10), roll(&player, 1400) * MS,
-                 is_running || i % 30 == 0 ? TT_TIME_NONE : end - (1 + roll(&player, 300)) * MS);
+    for (guint i = 0; i < 300; i++) { /* tables, for good or until the end */
+        guint site = roll(&player, 40);
+        guint64 size = 64u << roll(&player, 10);
+        guint64 born = roll(&player, 1400) * MS;
+        guint64 died = end - (1 + roll(&player, 300)) * MS;
+
+        add_life(&player, site, size, born, is_running || i % 30 == 0 ? TT_TIME_NONE : died);
+    }
     for (guint i = 0; i < 40000; i++) {
         /* More at once towards the middle: longer lives there. */
         guint64 born = 1400 * MS + roll(&player, 7900) * MS + roll(&player, 1000000);
@@ -257,9 +270,9 @@ static Sample *make_server(gboolean is_running) {
         guint64 span = (guint64)MAX(4800 * (gint64)MS - away, (gint64)(60 * MS)) / 4;
         guint64 died = born + 1000 + player.random % span;
         guint site = roll(&player, roll(&player, 200) + 1);
+        guint64 size = 16u << roll(&player, 8);
 
-        add_life(&player, site, 16u << roll(&player, 8), born,
-                 MIN(died, is_running ? 12200 * MS : end - MS));
+        add_life(&player, site, size, born, MIN(died, is_running ? 12200 * MS : end - MS));
     }
     for (guint i = 0; i < 120; i++)
         add_life(&player, 3, 96 * 1024, (4200 + 11 * i) * MS, (5600 + 18 * i) * MS);
@@ -276,8 +289,11 @@ static Sample *make_leaks(void) {
 
     add_sites(&player, 9);
     add_variable(player.sample, "session_table", "struct Session **", 12);
-    for (guint i = 0; i < 400; i++)
-        add_life(&player, roll(&player, 9), 100 + roll(&player, 5000), 3 * MS * i, TT_TIME_NONE);
+    for (guint i = 0; i < 400; i++) {
+        guint site = roll(&player, 9);
+
+        add_life(&player, site, 100 + roll(&player, 5000), 3 * MS * i, TT_TIME_NONE);
+    }
     add_life(&player, 4, 65536, 20 * MS, TT_TIME_NONE)->variable = 0;
     player.sample->snapshot->state = TT_SESSION_KILLED;
     player.sample->snapshot->exit_status = 9;
@@ -290,9 +306,11 @@ static Sample *make_burst(void) {
     add_sites(&player, 12);
     add_variable(player.sample, "scratch", "double[]", 77);
     for (guint i = 0; i < 900; i++) {
+        guint site = roll(&player, 11);
+        guint64 size = 24 + roll(&player, 900);
         guint64 born = roll(&player, 800000);
-        add_life(&player, roll(&player, 11), 24 + roll(&player, 900), born,
-                 born + 50 + roll(&player, 40000));
+
+        add_life(&player, site, size, born, born + 50 + roll(&player, 40000));
     }
     add_life(&player, 11, 20000, 300000, 700000)->variable = 0;
     add_mark(player.sample, "half", 420000);
@@ -315,11 +333,13 @@ static Sample *make_hostile(void) {
         "line\nbreak\ttab\x01\x1b[31mred\x7f",
         "\xff\xfe invalid \xc3\x28 \xed\xa0\x80 surrogate",
         "\xef\xbf\xbe\xef\xbf\xbf not characters \xf0\x9f\xbf\xbe",
-        "user\xe2\x80\xae" "gnp.exe\xe2\x80\xac and \xe2\x81\xa6isolates\xe2\x81\xa9",
+        "user\xe2\x80\xae"
+        "gnp.exe\xe2\x80\xac and \xe2\x81\xa6isolates\xe2\x81\xa9",
         "مرحبا بالعالم اسم طويل جدا للمتغير في البرنامج",
         "漢字仮名交じり文の変数名はとても長いので切られるはずです",
         "שלום עולם",
-        "👩‍👩‍👧‍👦 families 🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉",
+        "👩‍👩‍👧‍👦 families "
+        "🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉",
         "﷽﷽﷽﷽﷽﷽﷽﷽",
         "ЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩЩ",
         "WWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWW",
@@ -330,18 +350,19 @@ static Sample *make_hostile(void) {
     Player player = player_new();
     TtSnapshot *snapshot = player.sample->snapshot;
     GString *marks = g_string_new("zalgo");
-    static char *command_line[] = {(char *)"./a b", (char *)"\xe2\x80\xae" "evil", (char *)"<&>\n",
-                                   NULL};
+    static char *command_line[] = {(char *)"./a b",
+                                   (char *)"\xe2\x80\xae"
+                                           "evil",
+                                   (char *)"<&>\n", NULL};
 
     for (guint i = 0; i < 1000; i++)
         g_string_append(marks, "\xcc\x81");
     g_string_append(marks, "end");
     keep(player.sample, marks->str);
     for (guint i = 0; i < G_N_ELEMENTS(names) + 2; i++) {
-        const char *name = i < G_N_ELEMENTS(names) ? names[i]
-                           : i == G_N_ELEMENTS(names)
-                               ? marks->str
-                               : keep(player.sample, g_strnfill(65536, 'x'));
+        const char *name = i < G_N_ELEMENTS(names)    ? names[i]
+                           : i == G_N_ELEMENTS(names) ? marks->str
+                                                      : keep(player.sample, g_strnfill(65536, 'x'));
         char *function = keep(player.sample, g_utf8_make_valid(name, -1));
 
         add_site(&player, 2 * i, NULL, NULL, 0);
@@ -383,8 +404,7 @@ char *svg_session_draw(Sample *sample, const char *view, guint top, gsize *ret_l
 
     options.view = view;
     options.top = top;
-    gboolean is_drawn =
-        tt_report_svg(sample->snapshot, sample->symbols, &options, sink, &error);
+    gboolean is_drawn = tt_report_svg(sample->snapshot, sample->symbols, &options, sink, &error);
     g_assert_no_error(error);
     g_assert_true(is_drawn);
     g_assert_true(tt_sink_flush(sink, &error));
@@ -396,4 +416,31 @@ char *svg_session_draw(Sample *sample, const char *view, guint top, gsize *ret_l
     if (ret_len)
         *ret_len = len;
     return text;
+}
+
+void svg_session_inspect(const char *name, guint top, SvgInspect inspect) {
+    Sample *sample = svg_session_new(name);
+
+    for (gsize i = 0; svg_view_names[i]; i++) {
+        gsize len;
+        g_autofree char *document = svg_session_draw(sample, svg_view_names[i], top, &len);
+
+        g_test_message("%s as %s: %" G_GSIZE_FORMAT " bytes", name, svg_view_names[i], len);
+        inspect(sample, svg_view_names[i], document, len);
+    }
+    sample_free(sample);
+}
+
+void svg_session_inspect_all(SvgInspect inspect) {
+    for (gsize i = 0; svg_session_names[i]; i++)
+        svg_session_inspect(svg_session_names[i], 0, inspect);
+    for (gsize i = 0; sample_names[i]; i++)
+        svg_session_inspect(sample_names[i], 0, inspect);
+}
+
+void svg_session_inspect_extremes(SvgInspect inspect) {
+    svg_session_inspect("server", 1, inspect);
+    svg_session_inspect("server", G_MAXUINT, inspect);
+    svg_session_inspect("hostile", 1, inspect);
+    svg_session_inspect("hostile", G_MAXUINT, inspect);
 }
