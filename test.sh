@@ -66,6 +66,7 @@ if stage "build" build build; then
 fi
 
 if [ "${1-}" != nightly ]; then
+    export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     if stage "build with sanitizers" build build-sanitized \
         -Db_sanitize=address,undefined -Db_lundef=false; then
