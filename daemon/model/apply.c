@@ -13,9 +13,9 @@
 #define SITE_AHEAD 4u
 #define RING 32u /* leaves of the events underway: a power of two, more than CELL_AHEAD */
 
-#define LOOKBACK_FREES 4096u  /* how far back a double free is recognized */
-#define LOOKBACK_EVENTS 64u   /* each such search is paid for by so many events */
-#define PLAIN_BITS 47u        /* no address or size of a program of this machine has more */
+#define LOOKBACK_FREES 4096u /* how far back a double free is recognized */
+#define LOOKBACK_EVENTS 64u  /* each such search is paid for by so many events */
+#define PLAIN_BITS 47u       /* no address or size of a program of this machine has more */
 
 /* A birth underway. */
 typedef struct Birth {
@@ -129,8 +129,7 @@ static inline void bury(TtSession *session, guint32 slot, guint16 freed_by, guin
 
     block->flags &= TT_BLOCK_HAS_EXTRAS;
     if (G_UNLIKELY(block->flags))
-        leave_names(session, block,
-                    tt_extras_get(&session->blocks.extras, block->site_or_extras));
+        leave_names(session, block, tt_extras_get(&session->blocks.extras, block->site_or_extras));
     gboolean has_moved = remember(session, block, freed_by, freed_stack, is_pinned);
     if (G_UNLIKELY(is_pinned)) {
         tt_pins_keep_dead(&session->pins, &session->blocks, slot);
@@ -445,19 +444,40 @@ static inline guint32 ask_for_cell(const TtSession *session, const TtEvent *even
 }
 
 /* Asks for the record nearest at or before an event's address: for a death its own, for a birth the
- * one that it is compared with. Always inline, because gcc takes a function that only prefetches for
- * one without effect and drops its calls. */
-static inline __attribute__((always_inline)) void ask_for_record(const TtSession *session, const TtEvent *event, guint32 leaf) {
+ * one that it is compared with. Always inline, because gcc takes a function that only prefetches
+ * for one without effect and drops its calls. */
+static inline __attribute__((always_inline)) void
+ask_for_record(const TtSession *session, const TtEvent *event, guint32 leaf) {
     if (leaf == 0)
         return;
 
     guint granule = (event->addr >> 4) % (TT_LEAF_CELLS * 2);
-    guint32 slot =
-        tt_leaf_nearest_before(tt_index_get_leaf(&session->index, leaf), granule, TRUE);
+    guint32 slot = tt_leaf_nearest_before(tt_index_get_leaf(&session->index, leaf), granule, TRUE);
     const TtBlock *block = tt_blocks_get(&session->blocks, slot);
     /* Every other record lies across two lines. */
     __builtin_prefetch(block, 1);
     __builtin_prefetch((const char *)block + sizeof *block - 1, 1);
+}
+
+/* Asks for an event's site; its record is there by now. A guess: of blocks that share a cell the
+ * first is taken, and extras for a site. */
+static inline __attribute__((always_inline)) void ask_for_site(TtSession *session,
+                                                               const TtEvent *event, guint32 leaf) {
+    guint32 site;
+
+    if (event->op == TT_OP_ALLOC) {
+        if (event->stack >= session->sites.site_of_room)
+            return;
+        site = session->sites.site_of[event->stack];
+    } else {
+        if (leaf == 0)
+            return;
+        guint32 slot = *tt_leaf_get_cell(tt_index_get_leaf(&session->index, leaf), event->addr);
+        if (slot == 0)
+            return;
+        site = tt_blocks_get(&session->blocks, slot)->site_or_extras;
+    }
+    __builtin_prefetch(&session->sites.sites[site], 1);
 }
 
 static inline void apply_event(TtSession *session, const TtEvent *event, guint32 leaf) {
@@ -483,13 +503,15 @@ static inline void apply_event(TtSession *session, const TtEvent *event, guint32
 
 void tt_session_apply(TtSession *session, const TtEvent *events, gsize count) {
     guint32 leaves[RING];
-    gsize cell = 0, record = 0;
+    gsize cell = 0, record = 0, site = 0;
 
     for (gsize i = 0; i < count; i++) {
         for (; cell < count && cell < i + CELL_AHEAD; cell++)
             leaves[cell % RING] = ask_for_cell(session, &events[cell]);
         for (; record < count && record < i + RECORD_AHEAD; record++)
             ask_for_record(session, &events[record], leaves[record % RING]);
+        for (; site < count && site < i + SITE_AHEAD; site++)
+            ask_for_site(session, &events[site], leaves[site % RING]);
         apply_event(session, &events[i], leaves[i % RING]);
     }
     tt_sites_drain_lifetimes(&session->sites);

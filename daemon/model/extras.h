@@ -17,7 +17,7 @@ typedef struct TtExtras {
     guint32 parent;       /* slot of the block that this one lies in, or 0 */
     guint32 freed_stack;  /* in the history only; a stack's id, or TT_STACK_NONE */
     guint32 older;        /* extras with the name before, for pins that saw it; or 0 */
-    guint32 since_pin;    /* the newest pin when the name was given: it and older ones saw another */
+    guint32 since_pin; /* the newest pin when the name was given: it and older ones saw another */
     guint32 next_free;
 } TtExtras;
 

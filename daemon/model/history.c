@@ -5,13 +5,9 @@
 
 #define ROOM_FIRST 64u
 
-void tt_history_init(TtHistory *history, gsize limit) {
-    *history = (TtHistory){.limit = limit};
-}
+void tt_history_init(TtHistory *history, gsize limit) { *history = (TtHistory){.limit = limit}; }
 
-void tt_history_clear(TtHistory *history) {
-    g_clear_pointer(&history->ring, g_free);
-}
+void tt_history_clear(TtHistory *history) { g_clear_pointer(&history->ring, g_free); }
 
 /* Called when the ring is full, which is when its oldest is at its start: nothing has to move. */
 G_GNUC_NO_INLINE void tt_history_grow(TtHistory *history) {

@@ -2,8 +2,8 @@
 /* The cold half of the index: leaves and spans come and go, and what is round what. */
 #include "model/index.h"
 
-#define TABLE_SHIFT_FIRST 60 /* 16 entries */
-#define LEAVES_MAX ((gsize)G_MAXINT32)
+#define TABLE_SHIFT_FIRST 60        /* 16 entries */
+#define LEAVES_MAX ((gsize)1 << 26) /* 2 TiB of heap */
 
 static gint compare_keys(gconstpointer a, gconstpointer b, gpointer unused) {
     guint64 left = *(const guint64 *)a, right = *(const guint64 *)b;
@@ -47,9 +47,7 @@ static TtSpanEntry *find_entry(const TtIndex *index, guint64 key) {
     return &index->table[at];
 }
 
-static TtSpan *find_span(const TtIndex *index, guint64 key) {
-    return find_entry(index, key)->span;
-}
+static TtSpan *find_span(const TtIndex *index, guint64 key) { return find_entry(index, key)->span; }
 
 static void grow_table(TtIndex *index) {
     g_autofree TtSpanEntry *old = index->table;
@@ -199,8 +197,8 @@ static guint32 first_in_leaf(const TtIndex *index, const TtLeaf *leaf, guint64 f
 
     for (;;) {
         for (; bits; bits &= bits - 1) {
-            guint64 start = (leaf->key << (TT_LEAF_SHIFT - 4)) + word * 64 +
-                            (guint64)__builtin_ctzll(bits);
+            guint64 start =
+                (leaf->key << (TT_LEAF_SHIFT - 4)) + word * 64 + (guint64)__builtin_ctzll(bits);
             guint32 first = 0;
 
             if (start << 4 >= to)
@@ -347,8 +345,8 @@ static guint32 previous_start(const TtIndex *index, guint64 addr) {
         number = previous_leaf(index, addr);
         if (!number)
             return 0;
-        addr = (tt_index_get_leaf(index, number)->key << TT_LEAF_SHIFT) +
-               ((1u << TT_LEAF_SHIFT) - 1);
+        addr =
+            (tt_index_get_leaf(index, number)->key << TT_LEAF_SHIFT) + ((1u << TT_LEAF_SHIFT) - 1);
     }
 }
 

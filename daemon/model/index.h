@@ -116,8 +116,8 @@ guint32 tt_index_find_start(const TtIndex *index, guint64 addr);
 /* Returns the slot of the innermost block round @addr, or 0. */
 guint32 tt_index_find_inside(const TtIndex *index, guint64 addr);
 
-/* Returns the slot of the first block in the cell of the nearest start before bit @granule of a leaf
- * (or at it, with @or_at), or 0: none in its word of bits, nor in the one before. */
+/* Returns the slot of the first block in the cell of the nearest start before bit @granule of a
+ * leaf (or at it, with @or_at), or 0: none in its word of bits, nor in the one before. */
 static inline guint32 tt_leaf_nearest_before(const TtLeaf *leaf, guint granule, gboolean or_at) {
     guint word = granule / 64;
     guint64 bits = leaf->starts[word] & ~((G_MAXUINT64 << (granule % 64)) << or_at);

@@ -23,8 +23,11 @@ void tt_lifetimes_free(TtLifetimes *lifetimes) {
 }
 
 static void halve(TtLifetimes *lifetimes) {
-    for (guint i = 0; i < lifetimes->bucket_count; i++)
+    lifetimes->count = 0;
+    for (guint i = 0; i < lifetimes->bucket_count; i++) {
         lifetimes->buckets[i] = lifetimes->buckets[i] / 2 + (lifetimes->buckets[i] & 1);
+        lifetimes->count += lifetimes->buckets[i];
+    }
 }
 
 static void resize(TtLifetimes *lifetimes, guint first, guint end) {
@@ -66,9 +69,10 @@ void tt_lifetimes_merge(TtLifetimes *lifetimes, const TtLifetimes *other) {
         if (bucket - lifetimes->first >= lifetimes->bucket_count)
             tt_lifetimes_widen(lifetimes, bucket);
         guint32 *sum = &lifetimes->buckets[bucket - lifetimes->first];
-        *sum = other->buckets[i] < G_MAXUINT32 - *sum ? *sum + other->buckets[i] : G_MAXUINT32;
+        guint32 added = MIN(other->buckets[i], G_MAXUINT32 - *sum);
+        *sum += added;
+        lifetimes->count += added;
     }
-    lifetimes->count += other->count;
     lifetimes->min = MIN(lifetimes->min, other->min);
     lifetimes->max = MAX(lifetimes->max, other->max);
 }
@@ -83,15 +87,12 @@ static guint64 bucket_middle(guint bucket) {
 }
 
 guint64 tt_lifetimes_quantile(const TtLifetimes *lifetimes, gdouble share) {
-    guint64 sum = 0, seen = 0;
+    guint64 seen = 0;
 
-    /* Not from count: halved buckets sum up to less. */
-    for (guint i = 0; i < lifetimes->bucket_count; i++)
-        sum += lifetimes->buckets[i];
-    if (sum == 0)
+    if (lifetimes->count == 0)
         return 0;
 
-    guint64 rank = (guint64)((gdouble)(sum - 1) * share + 0.5);
+    guint64 rank = (guint64)((gdouble)(lifetimes->count - 1) * share + 0.5);
     for (guint i = 0; i < lifetimes->bucket_count; i++) {
         seen += lifetimes->buckets[i];
         if (seen > rank)

@@ -12,8 +12,8 @@ G_BEGIN_DECLS
 #define TT_LIFETIME_STEP_BITS 3u /* buckets of a doubling, as a power of two */
 
 typedef struct TtLifetimes {
-    guint64 min, max; /* ticks */
-    guint64 count;
+    guint64 min, max;     /* ticks */
+    guint64 count;        /* in all buckets */
     guint32 first;        /* the bucket that buckets[0] is */
     guint32 bucket_count; /* up to 496 */
     guint32 *buckets;     /* owned */
@@ -23,7 +23,8 @@ static inline guint tt_lifetimes_bucket(guint64 ticks) {
     if (ticks < 2u << TT_LIFETIME_STEP_BITS)
         return (guint)ticks; /* each has a bucket of its own */
     guint high = 63 - (guint)__builtin_clzll(ticks);
-    guint step = (guint)(ticks >> (high - TT_LIFETIME_STEP_BITS)) & ((1u << TT_LIFETIME_STEP_BITS) - 1);
+    guint step =
+        (guint)(ticks >> (high - TT_LIFETIME_STEP_BITS)) & ((1u << TT_LIFETIME_STEP_BITS) - 1);
     return ((high - TT_LIFETIME_STEP_BITS + 1) << TT_LIFETIME_STEP_BITS) + step;
 }
 

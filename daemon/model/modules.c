@@ -96,8 +96,7 @@ static guint64 stamp_ns(const TtTimescale *scale, guint64 stamp) {
     return tt_timescale_ns(scale, MIN(stamp, scale->start_stamp + TT_TICKS_MAX));
 }
 
-TtModuleRow *tt_modules_copy(const TtModules *modules, const TtTimescale *scale,
-                             gsize *ret_count) {
+TtModuleRow *tt_modules_copy(const TtModules *modules, const TtTimescale *scale, gsize *ret_count) {
     TtModuleRow *rows = g_new0(TtModuleRow, modules->rows->len + 1);
 
     for (guint i = 0; i < modules->rows->len; i++) {

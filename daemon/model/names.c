@@ -75,6 +75,7 @@ static guint32 add_variable(TtNames *names, const TtRecordVariable *record) {
         .file = tt_text_new(record->file),
         .function = tt_text_new(record->function),
         .line = (guint)MIN(record->line, G_MAXUINT32),
+        .stack = record->stack <= G_MAXUINT32 ? (guint32)record->stack : TT_STACK_NONE,
     };
 
     g_array_append_val(names->variables, row);
@@ -102,7 +103,8 @@ guint32 tt_names_intern_variable(TtNames *names, const TtRecordVariable *record)
         return index;
     }
     if (names->other_variable == TT_NONE)
-        names->other_variable = add_variable(names, &(TtRecordVariable){.name = other_name});
+        names->other_variable =
+            add_variable(names, &(TtRecordVariable){.name = other_name, .stack = TT_STACK_NONE});
     return names->other_variable;
 }
 

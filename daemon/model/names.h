@@ -37,7 +37,7 @@ typedef struct TtScope {
 void tt_names_init(TtNames *names, gsize limit);
 void tt_names_clear(TtNames *names);
 
-/* Returns the index of the variable's row. */
+/* Returns the index of the variable's row. What names it later leaves the row's stack as it is. */
 guint32 tt_names_intern_variable(TtNames *names, const TtRecordVariable *record);
 
 /* Returns the index of the scope @name in @parent (TT_NONE: in none), or of "other". */

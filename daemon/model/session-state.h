@@ -79,8 +79,8 @@ static inline void tt_session_settle(TtSession *session) {
     tt_timeline_note(&session->timeline, session->now, session->live_bytes, session->live_blocks);
 }
 
-/* A thread's open reallocation has not moved its block, as far as is known: back to its address, or,
- * where another is alive by now, taken for freed. No-op without one. */
+/* A thread's open reallocation has not moved its block, as far as is known: back to its address,
+ * or, where another is alive by now, taken for freed. No-op without one. */
 void tt_session_reopen(TtSession *session, guint16 thread);
 
 /* Gives a live block a variable's name. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A session's making, its definitions, and all that comes in order with the heap events but is rare.
- * The heap events themselves are in apply.c. */
+/* A session's making, its definitions, and all that comes in order with the heap events but is
+ * rare. The heap events themselves are in apply.c. */
 #include "model/session-state.h"
 
 #include "model/text.h"

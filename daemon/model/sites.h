@@ -3,8 +3,8 @@
  *
  * Shares of the peak are exact without a copy at each peak. The epoch advances with every new peak;
  * a site that is about to change saves what it holds the first time in an epoch. So at any moment a
- * site's share of the last peak is what it saved, if it saved in this epoch, and else what it holds:
- * it has not changed since.
+ * site's share of the last peak is what it saved, if it saved in this epoch, and else what it
+ * holds: it has not changed since.
  *
  *   event            site A   site B   live   epoch
  *   birth 10 at A    10                10     1 -> 2   a peak
@@ -103,8 +103,8 @@ static inline void tt_sites_remove_block(TtSites *sites, guint32 number, guint64
 /* Adds the pending lifetimes to their histograms: before anybody looks. */
 void tt_sites_drain_lifetimes(TtSites *sites);
 
-/* Notes how long a block lived. Histograms are seldom in the cache, and nothing waits for them: they
- * are written some dozens at a time. */
+/* Notes how long a block lived. Histograms are seldom in the cache, and nothing waits for them:
+ * they are written some dozens at a time. */
 static inline void tt_sites_note_lifetime(TtSites *sites, guint32 number, guint64 ticks) {
     if (G_UNLIKELY(sites->pending_count == TT_PENDING_MAX))
         tt_sites_drain_lifetimes(sites);

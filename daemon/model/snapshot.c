@@ -68,9 +68,10 @@ static GPtrArray *copy_doubts(const TtSession *session) {
         g_ptr_array_add(doubts, g_strdup("There were more stacks than are kept; the rest is shown "
                                          "without a stack."));
     if (session->names.shed_marks > 0)
-        g_ptr_array_add(doubts, g_strdup_printf("There were more marks than are kept: %"
-                                                G_GUINT64_FORMAT " are left out.",
-                                                session->names.shed_marks));
+        g_ptr_array_add(doubts,
+                        g_strdup_printf("There were more marks than are kept: %" G_GUINT64_FORMAT
+                                        " are left out.",
+                                        session->names.shed_marks));
     if (session->modules.has_cut)
         g_ptr_array_add(doubts, g_strdup("Some modules are shown without their path: there were "
                                          "too many."));
@@ -133,8 +134,7 @@ TtSnapshot *tt_snapshot_new(TtSession *session, TtPin **ret_pin) {
         tt_timeline_copy(&session->timeline, scale, &now, &snapshot->timeline_count);
     snapshot->gaps = copy_gaps(session, &snapshot->gap_count);
     snapshot->stacks = tt_stacks_ref(session->stacks);
-    snapshot->stack_of =
-        g_memdup2(session->sites.stack_of, session->sites.count * sizeof(guint32));
+    snapshot->stack_of = g_memdup2(session->sites.stack_of, session->sites.count * sizeof(guint32));
     tt_history_copy(&session->history, &session->blocks.extras, &snapshot->freed);
 
     *ret_pin = tt_pins_add(&session->pins, &session->blocks, session->next_id);

@@ -64,6 +64,7 @@ typedef struct TtThreadRow {
 typedef struct TtVariableRow {
     char *name, *type, *file, *function; /* raw bytes; "" where unknown */
     guint line;
+    guint32 stack;        /* that named a block first; TT_STACK_NONE where unknown */
     guint64 named_blocks; /* how often a block got this name */
     guint64 live_blocks, live_bytes;
     guint64 cumulative_bytes;

@@ -7,8 +7,8 @@
 #define ROOM_FIRST 4u
 
 void tt_threads_init(TtThreads *threads) {
-    *threads = (TtThreads){.room = ROOM_FIRST,
-                           .lanes = g_array_new(FALSE, FALSE, sizeof(TtLaneThread))};
+    *threads =
+        (TtThreads){.room = ROOM_FIRST, .lanes = g_array_new(FALSE, FALSE, sizeof(TtLaneThread))};
     threads->threads = g_new0(TtThread, threads->room);
 }
 
@@ -96,8 +96,7 @@ void tt_thread_rows_free(TtThreadRow *rows, gsize count) {
 }
 
 gsize tt_threads_bytes(const TtThreads *threads) {
-    gsize bytes =
-        threads->room * sizeof(TtThread) + threads->lanes->len * sizeof(TtLaneThread);
+    gsize bytes = threads->room * sizeof(TtThread) + threads->lanes->len * sizeof(TtLaneThread);
 
     for (guint32 i = 0; i < threads->count; i++)
         if (threads->threads[i].name)

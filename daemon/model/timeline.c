@@ -6,7 +6,8 @@
 
 void tt_timeline_init(TtTimeline *timeline, gsize point_limit) {
     /* Two points a bucket, and two for the start and the present. */
-    *timeline = (TtTimeline){.width_shift = WIDTH_SHIFT_FIRST, .limit = MAX(point_limit, 8) / 2 - 1};
+    *timeline =
+        (TtTimeline){.width_shift = WIDTH_SHIFT_FIRST, .limit = MAX(point_limit, 8) / 2 - 1};
 }
 
 void tt_timeline_clear(TtTimeline *timeline) { g_clear_pointer(&timeline->buckets, g_free); }

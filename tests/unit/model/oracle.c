@@ -119,8 +119,7 @@ static OracleBlock *find_start(const Oracle *oracle, guint64 addr) {
 }
 
 static gboolean lies_in(guint64 addr, guint64 size, const OracleBlock *outer) {
-    return outer->row.addr < addr &&
-           end_of(addr, size) <= end_of(outer->row.addr, outer->row.size);
+    return outer->row.addr < addr && end_of(addr, size) <= end_of(outer->row.addr, outer->row.size);
 }
 
 /* What cannot be alive together with a block here, in the order in which it is freed: what starts
@@ -199,7 +198,8 @@ static OracleBlock *birth(Oracle *oracle, const TtEvent *event, guint64 resized_
 }
 
 static void miss(Oracle *oracle, guint64 addr) {
-    guint first = oracle->freed->len - MIN(oracle->freed->len, MIN(oracle->history_limit, LOOKBACK));
+    guint first =
+        oracle->freed->len - MIN(oracle->freed->len, MIN(oracle->history_limit, LOOKBACK));
 
     if (oracle->lookback_credit < LOOKBACK_PRICE)
         first = oracle->freed->len;
@@ -280,8 +280,7 @@ void oracle_apply(Oracle *oracle, const TtEvent *event) {
         oracle->totals.events++;
         block = find_start(oracle, event->addr);
         if (block)
-            die(oracle, block, event->thread,
-                site_of(oracle, event->stack)->stack);
+            die(oracle, block, event->thread, site_of(oracle, event->stack)->stack);
         else
             miss(oracle, event->addr);
         break;
@@ -306,9 +305,7 @@ void oracle_apply(Oracle *oracle, const TtEvent *event) {
     settle(oracle);
 }
 
-void oracle_end_batch(Oracle *oracle, gsize event_count) {
-    oracle->lookback_credit += event_count;
-}
+void oracle_end_batch(Oracle *oracle, gsize event_count) { oracle->lookback_credit += event_count; }
 
 void oracle_fail_realloc(Oracle *oracle, guint thread, guint64 stamp) {
     oracle->now_ns = stamp - START_STAMP;
@@ -523,8 +520,7 @@ static void check_freed(const Oracle *oracle, const TtSnapshot *snapshot) {
     g_assert_cmpuint(tt_snapshot_get_completeness(snapshot)->history_dropped, ==, first);
     while ((got = tt_snapshot_read_freed(snapshot, at, rows, G_N_ELEMENTS(rows))) > 0) {
         for (gsize i = 0; i < got; i++)
-            oracle_check_row(&rows[i],
-                             &g_array_index(oracle->freed, TtBlockRow, first + at + i));
+            oracle_check_row(&rows[i], &g_array_index(oracle->freed, TtBlockRow, first + at + i));
         at += got;
     }
     g_assert_cmpuint(at, ==, count);

@@ -34,9 +34,9 @@ typedef struct Oracle {
     TtTotals totals;
     guint64 unknown_frees, double_frees, synthesized_frees;
     guint64 lookback_credit; /* searches for double frees are rationed */
-    GArray *sites;        /* of TtSiteRow, one a stack id */
-    GArray **lifetimes;   /* of guint64, by stack id */
-    TtTimePoint max;      /* of all states after an event, the first of equals */
+    GArray *sites;           /* of TtSiteRow, one a stack id */
+    GArray **lifetimes;      /* of guint64, by stack id */
+    TtTimePoint max;         /* of all states after an event, the first of equals */
 } Oracle;
 
 Oracle *oracle_new(gsize history_limit);

@@ -101,9 +101,8 @@ static void name_something(World *world) {
     const TtBlockRow *row = draw_live(world);
     const char *name = names[draw(G_N_ELEMENTS(names))];
     guint64 addr = row ? row->addr + draw(row->size + 2) : draw_addr(world);
-    TtRecordVariable record = {.stamp = next_stamp(world),
-                               .addr = addr,
-                               .name = {name, strlen(name)}};
+    TtRecordVariable record = {
+        .stamp = next_stamp(world), .addr = addr, .name = {name, strlen(name)}};
 
     flush(world);
     tt_session_name_block(world->session, 0, &record);
@@ -247,8 +246,7 @@ static void define(TtSession *session) {
 }
 
 static void agrees_with_oracle(gconstpointer data) {
-    TtSessionInfo info = {.exe = (char *)"x",
-                          .timescale = {.start_stamp = START_STAMP, .mult = 1}};
+    TtSessionInfo info = {.exe = (char *)"x", .timescale = {.start_stamp = START_STAMP, .mult = 1}};
     TtModelLimits limits;
     World world = {.layout = data, .stamp = START_STAMP};
 
@@ -297,7 +295,6 @@ int main(int argc, char **argv) {
     g_test_add_data_func("/model/agrees_with_oracle/large", &large, agrees_with_oracle);
     g_test_add_data_func("/model/agrees_with_oracle/eights", &eights, agrees_with_oracle);
     g_test_add_data_func("/model/agrees_with_oracle/odd", &odd, agrees_with_oracle);
-    g_test_add_data_func("/model/agrees_with_oracle/first_bytes", &first_bytes,
-                         agrees_with_oracle);
+    g_test_add_data_func("/model/agrees_with_oracle/first_bytes", &first_bytes, agrees_with_oracle);
     return g_test_run();
 }
