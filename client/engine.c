@@ -19,7 +19,10 @@
 #include "client/sys.h"
 
 #define SCRATCH_BYTES (256u << 10)
-#define WAIT_NS 2000000u
+/* A rule takes 10 us, but who is learning it may be waiting for a processor. */
+#define WAIT_NS 1000000000u
+#define YIELDS 50u
+#define NAP_NS 100000u
 #define STEPS_MAX 300u
 #define REGISTERS 17u /* UNW_X86_64_RAX … RIP */
 
@@ -47,15 +50,16 @@ static struct {
 /* What the engine works on; under its lock. The first members are what tt_engine_switch stores. */
 typedef struct Work {
     uint64_t rbx, rbp, r12, r13, r14, r15, rsp, rip;
-    bool is_probing;         /* registers are marks */
-    bool has_table;          /* unwind information was found */
-    uint64_t ip;             /* of the first frame */
+    bool is_probing; /* registers are marks */
+    bool has_table;  /* unwind information was found */
+    uint64_t ip;     /* of the first frame */
     uint64_t reads[READS_MAX];
     unsigned read_count;
-    uint64_t pages[PAGES];        /* proven readable in this visit; page + 1, 0: none */
-    uint64_t target_sp;
+    uint64_t pages[PAGES]; /* proven readable in this visit; page + 1, 0: none */
+    uint64_t key, bits;    /* tt_engine_learn: of the rule */
+    uint32_t epoch;
+    uint64_t target_sp; /* tt_engine_ask */
     TtFrameState caller;
-    uint64_t bits;
     int result;
 } Work;
 
@@ -262,8 +266,8 @@ static void create_space(void) {
         unwind.set_caching_policy(space, UNW_CACHE_NONE); /* it knows nothing of our epochs */
 }
 
-/* libunwind begins by making a pipe, for validating memory in its local mode; ours never uses it, and
- * the numbers are the program's. They were the lowest that were free. */
+/* libunwind begins by making a pipe, for validating memory in its local mode; ours never uses it,
+ * and the numbers are the program's. They were the lowest that were free. */
 static void close_pipe(int fds[2]) {
     struct stat ends[2];
 
@@ -320,12 +324,22 @@ int tt_engine_init(void) {
     return space == NULL ? -ENOMEM : 0;
 }
 
+/* Waits a little longer each time. A nap lets those of lower priority get on. */
+static void wait_a_little(unsigned round) {
+    struct timespec nap = {.tv_nsec = NAP_NS};
+
+    if (round < YIELDS)
+        tt_sys_yield();
+    else
+        TT_SYS2(SYS_nanosleep, &nap, NULL);
+}
+
 /* Enters the engine, or not. */
 static bool enter(uint64_t *ret_mask) {
     uint64_t deadline = 0;
+    unsigned round = 0;
 
-    if (space == NULL || tt_is_sealed_now() ||
-        atomic_load_explicit(&is_lost, memory_order_relaxed))
+    if (space == NULL || tt_is_sealed_now() || atomic_load_explicit(&is_lost, memory_order_relaxed))
         return false;
     tt_sys_block_signals(ret_mask);
     uint32_t self = tt_sys_gettid();
@@ -339,7 +353,7 @@ static bool enter(uint64_t *ret_mask) {
             tt_sys_restore_signals(ret_mask);
             return false;
         }
-        tt_sys_yield();
+        wait_a_little(round++);
     }
     work.read_count = 0;
     memset(work.pages, 0, sizeof work.pages);
@@ -399,37 +413,32 @@ static uint64_t spell(uint64_t cfa, uint64_t ip, uint64_t bp) {
     return ask;
 }
 
-/* On the scratch stack. */
-static void learn(void) {
+/* The rule at work.ip. */
+static uint64_t compute(void) {
+    const uint64_t none = tt_rule_make(TT_RULE_NONE, 0, 0);
     unw_cursor_t cursor;
     unw_word_t cfa, ip, bp;
 
-    work.bits = tt_rule_make(TT_RULE_NONE, 0, 0);
     if (unwind.init_remote(&cursor, space, NULL) < 0)
-        return;
+        return none;
     int r = unwind.step(&cursor);
     /* Without unwind information libunwind guesses. We do not. */
     if (!work.has_table || r < 0)
-        return;
-    if (r == 0) {
-        if (work.read_count == 0)
-            work.bits = tt_rule_make(TT_RULE_END, 0, 0);
-        return;
-    }
-    if (unwind.get_reg(&cursor, UNW_REG_SP, &cfa) == 0 &&
-        unwind.get_reg(&cursor, UNW_REG_IP, &ip) == 0 &&
-        unwind.get_reg(&cursor, UNW_X86_64_RBP, &bp) == 0)
-        work.bits = spell(cfa, ip, bp);
+        return none;
+    if (r == 0)
+        return work.read_count == 0 ? tt_rule_make(TT_RULE_END, 0, 0) : none;
+    if (unwind.get_reg(&cursor, UNW_REG_SP, &cfa) < 0 ||
+        unwind.get_reg(&cursor, UNW_REG_IP, &ip) < 0 ||
+        unwind.get_reg(&cursor, UNW_X86_64_RBP, &bp) < 0)
+        return none;
+    return spell(cfa, ip, bp);
 }
 
 /* FF /2 with its ModRM byte at @modrm and an instruction of @len bytes from it to the end. */
 static bool is_indirect_call(const uint8_t *modrm, unsigned len) {
     unsigned mode = *modrm >> 6, base = *modrm & 7;
     unsigned has_sib = mode != 3 && base == 4;
-    unsigned displacement = mode == 1                ? 1
-                            : mode == 2              ? 4
-                            : mode == 0 && base == 5 ? 4
-                                                     : 0;
+    unsigned displacement = mode == 1 ? 1 : mode == 2 ? 4 : mode == 0 && base == 5 ? 4 : 0;
 
     if (mode == 0 && has_sib && len > 1 && (modrm[1] & 7) == 5)
         displacement = 4;
@@ -439,13 +448,13 @@ static bool is_indirect_call(const uint8_t *modrm, unsigned len) {
 }
 
 bool tt_engine_is_call_before(uint64_t addr) {
-    uint8_t code[8];
+    uint8_t code[8] = {0};
+    uint64_t page = (addr - 1) & ~(uint64_t)(TT_PAGE_BYTES - 1);
 
-    if (addr < TT_PAGE_BYTES || addr >= TT_USER_END)
+    if (addr < TT_PAGE_BYTES || addr >= TT_USER_END || !tt_probe_page(page))
         return false;
-    if (!tt_probe_page(addr - 8) || !tt_probe_page(addr - 1))
-        return false;
-    memcpy(code, (const void *)(addr - 8), sizeof code);
+    uint64_t from = addr - 8 < page && !tt_probe_page(addr - 8) ? page : addr - 8;
+    memcpy(code + 8 - (addr - from), (const void *)from, addr - from);
     if (code[3] == 0xe8 || code[3] == 0xcc)
         return true;
     for (unsigned len = 1; len <= 6; len++)
@@ -454,23 +463,33 @@ bool tt_engine_is_call_before(uint64_t addr) {
     return false;
 }
 
+/* On the scratch stack. */
+static void learn(void) {
+    uint64_t addr = work.key & TT_KEY_IP_MASK;
+    bool is_exact = (work.key & TT_KEY_EXACT) != 0;
+
+    /* The row of a call is that of the call itself; its return address may begin another function.
+     * libunwind takes the first frame's ip as it is, so this is said here. */
+    work.ip = is_exact ? addr : addr - 1;
+    work.bits = compute();
+    TtRuleKind kind = tt_rule_kind(work.bits);
+    if (!is_exact && kind != TT_RULE_END && kind != TT_RULE_SIGNAL &&
+        !tt_engine_is_call_before(addr))
+        work.bits = tt_rule_make(TT_RULE_WRONG, 0, 0);
+    work.bits |= (uint64_t)work.epoch << 32;
+    tt_rules_put(work.key, work.bits);
+}
+
 bool tt_engine_learn(uint64_t key, uint32_t epoch, uint64_t *ret_bits) {
-    uint64_t mask, addr = key & TT_KEY_IP_MASK;
-    bool is_exact = (key & TT_KEY_EXACT) != 0;
+    uint64_t mask;
 
     if (!enter(&mask))
         return false;
     work.is_probing = true;
-    /* The row of a call is that of the call itself; its return address may begin another function.
-     * libunwind takes the first frame's ip as it is, so this is said here. */
-    work.ip = is_exact ? addr : addr - 1;
+    work.key = key;
+    work.epoch = epoch;
     tt_engine_switch(&work, learn, scratch_top);
-
-    TtRuleKind kind = tt_rule_kind(work.bits);
-    if (!is_exact && kind != TT_RULE_END && kind != TT_RULE_SIGNAL && !tt_engine_is_call_before(addr))
-        work.bits = tt_rule_make(TT_RULE_WRONG, 0, 0);
-    *ret_bits = work.bits | (uint64_t)epoch << 32;
-    tt_rules_put(key, *ret_bits);
+    *ret_bits = work.bits;
     leave(&mask);
     return true;
 }

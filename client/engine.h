@@ -2,7 +2,7 @@
 /* libunwind's generic API, asked for one rule at a time: all that knows of it.
  *
  * It runs in a link-map namespace of its own, on a stack of ours, with signals blocked, under one
- * lock that is only ever tried: a thread that cannot have it in time does without. */
+ * lock, waited for no longer than a second: a thread that cannot have it does without. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +14,7 @@ int tt_engine_init(void);
 
 /* Computes and keeps (tt_rules_put) the rule of an address, given by its @key with its module.
  *
- * Returns false where the engine is not to be had: lost, sealed, or busy for over 2 ms. */
+ * Returns false where the engine is not to be had: lost, sealed, or busy for over a second. */
 bool tt_engine_learn(uint64_t key, uint32_t epoch, uint64_t *ret_bits);
 
 /* A frame's state: what its rule starts from. */

@@ -3,10 +3,10 @@
 
 #include <link.h>
 
-#define LEARN_PAGES_MAX 16384u       /* 64 MiB in one go: under 2 ms, once */
-#define TLS_SLACK_BYTES (32u << 10)  /* what dlopen may add, the thread's descriptor, alignment */
-#define MAIN_SLACK_BYTES 256u        /* from the stack pointer at the entry to the first frame */
-#define REFUSED_BYTES (64u << 10)
+#define LEARN_PAGES_MAX 16384u      /* 64 MiB in one go: under 2 ms, once */
+#define TLS_SLACK_BYTES (32u << 10) /* what dlopen may add, the thread's descriptor, alignment */
+#define MAIN_SLACK_BYTES 256u       /* from the stack pointer at the entry to the first frame */
+#define LEARN_DELAY_MAX 65535u
 
 /* The loader's; weak, since only the loader exports it and we name libc alone. */
 extern void *__libc_stack_end __attribute__((weak));
@@ -37,21 +37,23 @@ static uint64_t thread_pointer(void) {
 
 static uint64_t page_of(uint64_t addr) { return addr & ~(uint64_t)(TT_PAGE_BYTES - 1); }
 
-TtExtent tt_extent_begin(TtStackCache *cache, uint64_t slot) {
+void tt_extent_begin(TtExtent *extent, TtStackCache *cache, uint64_t slot) {
     uint64_t pointer = thread_pointer();
 
     /* A cache may pass from one thread to another. */
     if (cache->thread_pointer != pointer) {
         cache->thread_pointer = pointer;
         cache->stack_low = cache->stack_high = 0;
-        cache->refused = 0;
+        cache->learn_delay = cache->learn_wait = 0;
+        cache->frame_count = 0;
     }
 
-    TtExtent extent = {.own_low = cache->stack_low, .own_high = cache->stack_high};
-    extent.is_foreign = slot - extent.own_low >= extent.own_high - extent.own_low;
+    uint64_t high = cache->stack_high, low = high == 0 ? 0 : cache->stack_low;
+    extent->own_low = low;
+    extent->own_high = high;
+    extent->is_foreign = slot - low >= high - low;
     /* The page that the stack pointer is in is in use. */
-    extent.high = extent.is_foreign ? page_of(slot) + TT_PAGE_BYTES : extent.own_high;
-    return extent;
+    extent->high = extent->is_foreign ? page_of(slot) + TT_PAGE_BYTES : high;
 }
 
 __attribute__((cold, noinline)) bool tt_extent_grow(TtExtent *extent, uint64_t slot, uint64_t addr,
@@ -59,7 +61,7 @@ __attribute__((cold, noinline)) bool tt_extent_grow(TtExtent *extent, uint64_t s
     bool is_own = addr - extent->own_low < extent->own_high - extent->own_low;
 
     /* Nothing is further out than one's own stack. */
-    if (slot - extent->own_low < extent->own_high - extent->own_low || (addr & 7) != 0 || (other & 7) != 0)
+    if (slot - extent->own_low < extent->own_high - extent->own_low || ((addr | other) & 7) != 0)
         return false;
     if (addr - slot >= extent->high - slot) {
         if (!is_own && !tt_probe_page(addr))
@@ -73,7 +75,7 @@ __attribute__((cold, noinline)) bool tt_extent_grow(TtExtent *extent, uint64_t s
     return other - slot < extent->high - slot || tt_probe_page(other);
 }
 
-static bool are_readable(uint64_t from, uint64_t to) {
+bool tt_extent_is_readable(uint64_t from, uint64_t to) {
     if (to < from || (to - from) / TT_PAGE_BYTES > LEARN_PAGES_MAX)
         return false;
     for (uint64_t page = page_of(from); page < to; page += TT_PAGE_BYTES)
@@ -96,13 +98,23 @@ __attribute__((cold, noinline)) void tt_extent_learn(TtStackCache *cache, uint64
             high = cache->thread_pointer;
         known = high;
     }
-    if (high == 0 || slot >= known || slot / REFUSED_BYTES == cache->refused)
+    if (high == 0 || slot >= known)
         return;
-    if (!are_readable(low, known)) {
-        cache->refused = slot / REFUSED_BYTES;
+    /* A coroutine whose stack leads on to the thread's own would be looked at again and again. */
+    if (cache->learn_wait > 0) {
+        cache->learn_wait--;
         return;
     }
+    if (!tt_extent_is_readable(low, known)) {
+        cache->learn_wait = cache->learn_delay =
+            cache->learn_delay < LEARN_DELAY_MAX ? 2 * cache->learn_delay + 1 : LEARN_DELAY_MAX;
+        return;
+    }
+    cache->learn_delay = 0;
+    /* A handler that leaves by longjmp may leave the first without the second: that is nothing yet.
+     */
     cache->stack_low = low;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     cache->stack_high = high;
 }
 

@@ -27,16 +27,19 @@ typedef struct TtExtent {
 void tt_extent_init(void);
 
 /* What may be read from a stack pointer on; @slot, in use, is 8 below it. */
-TtExtent tt_extent_begin(TtStackCache *cache, uint64_t slot);
+void tt_extent_begin(TtExtent *extent, TtStackCache *cache, uint64_t slot);
 
 /* A walk at @slot wants the words at @addr and at @other, both further out (and so on their way to
- * a frame there, or in it). Makes sure of both, and that what lies from @addr to the extent's new end
- * may be read. */
+ * a frame there, or in it). Makes sure of both, and that what lies from @addr to the extent's new
+ * end may be read. */
 bool tt_extent_grow(TtExtent *extent, uint64_t slot, uint64_t addr, uint64_t other);
 
 /* After a walk over a foreign stack from @slot to the outermost frame's @outer: is it the thread's
  * own? @is_whole: the walk ended at a first frame. */
 void tt_extent_learn(TtStackCache *cache, uint64_t slot, uint64_t outer, bool is_whole);
+
+/* Can all of [from, to) be read, 64 MiB at the most? Asks for each page. */
+bool tt_extent_is_readable(uint64_t from, uint64_t to);
 
 /* Does the main thread's stack end here, so that no frame can be further out? */
 bool tt_extent_is_top(uint64_t slot);

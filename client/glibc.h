@@ -11,6 +11,10 @@
 #pragma weak _dl_find_object
 #pragma weak dlmopen
 #pragma weak makecontext
+#pragma weak __register_atfork
+
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
+                             void *dso_handle);
 
 static inline bool tt_glibc_is_there(void) {
     return &_dl_find_object != NULL && &dlmopen != NULL && &makecontext != NULL;

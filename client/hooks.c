@@ -20,12 +20,16 @@
 static COLD void *serve_early(size_t alignment, size_t size) {
     void *ptr = tt_real_arena_alloc(alignment, size);
 
-    if (ptr == NULL)
+    if (ptr == NULL && tt_real_is_relocated())
         errno = ENOMEM;
     return ptr;
 }
 
 static COLD bool find_real(void) {
+    /* The loader relocates still, and calls a resolver; it fills thread-local storage afterwards.
+     */
+    if (!tt_real_is_relocated() || tt_self.generation == 0)
+        return false;
     tt_real_find();
     return __atomic_load_n(&tt_real_is_open, __ATOMIC_ACQUIRE);
 }
@@ -50,8 +54,8 @@ PUBLIC void *malloc(size_t size) {
 }
 
 /* Ours, by a name that no other library can take: is it the one in use? */
-extern void *tt_hook_malloc(size_t size) __THROW __attribute_malloc__
-    __attribute_alloc_size__((1)) __attribute__((alias("malloc"), visibility("hidden")));
+extern void *tt_hook_malloc(size_t size) __THROW __attribute_malloc__ __attribute_alloc_size__((1))
+    __attribute__((alias("malloc"), visibility("hidden")));
 
 PUBLIC void free(void *ptr) {
     if (UNLIKELY(ptr == NULL || tt_real_owns(ptr) || !has_real()))
@@ -83,12 +87,14 @@ PUBLIC void *calloc(size_t count, size_t size) {
 
 /* A block of the arena moves to the real allocator: born there, as far as the program knows. */
 static COLD void *move_from_arena(void *old, size_t size, TtCaller caller) {
-    size_t old_size = tt_real_arena_size(old);
+    size_t old_size = tt_real_arena_size(old), len = old_size < size ? old_size : size;
     void *ptr = has_real() ? tt_real.malloc(size) : serve_early(16, size);
 
     if (ptr == NULL)
         return NULL;
-    memcpy(ptr, old, old_size < size ? old_size : size);
+    /* memcpy is the loader's to find, and it may not have come so far. */
+    void *to = ptr;
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(old), "+c"(len) : : "memory");
     return tt_real_owns(ptr) ? ptr : note_birth(ptr, size, caller);
 }
 
@@ -108,10 +114,11 @@ static COLD void note_failure(TtThread *thread, uintptr_t frame) {
     errno = kept_errno;
 }
 
-static inline __attribute__((always_inline)) void *resize(void *old, size_t size,
-                                                          TtCaller caller) {
-    if (UNLIKELY(tt_real_owns(old) || !has_real()))
+static inline __attribute__((always_inline)) void *resize(void *old, size_t size, TtCaller caller) {
+    if (UNLIKELY(tt_real_owns(old)))
         return move_from_arena(old, size, caller);
+    if (UNLIKELY(!has_real())) /* set aside: what the loader resizes for us is older than we are */
+        return tt_real.realloc(old, size);
 
     TtThread *thread = tt_session_thread();
     if (UNLIKELY(thread == NULL))

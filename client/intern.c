@@ -14,8 +14,8 @@
 TtLevels tt_intern;
 
 static TtLock lock;
-static uint32_t next_id = TT_STACK_FIRST;     /* under the lock */
-static _Atomic uint32_t current_session = 1;  /* changes under the lock */
+static uint32_t next_id = TT_STACK_FIRST;    /* under the lock */
+static _Atomic uint32_t current_session = 1; /* changes under the lock */
 
 int tt_intern_init(void) {
     return tt_levels_map(&tt_intern, 0, TT_INTERN_BITS) == NULL ? -ENOMEM : 0;
@@ -69,8 +69,10 @@ static uint32_t find(uint32_t parent, uint64_t key, TtEntry **ret_free, unsigned
 
 /* Under the lock, with room in the lane: definition first, then the entry that others find. */
 static uint32_t add(TtThread *thread, uint32_t parent, uint64_t key, TtEntry *entry) {
+    static TtRecordStack record; /* off the program's stack */
     uint64_t module = key >> TT_KEY_MODULE_SHIFT;
-    TtRecordStack record = {
+
+    record = (TtRecordStack){
         .id = next_id,
         .parent = parent,
         .ip = key & TT_KEY_IP_MASK,
@@ -95,13 +97,13 @@ static TtEntry *make_room(uint32_t parent, uint64_t key, unsigned number) {
         return NULL;
 
     TtLine *level = tt_levels_map(&tt_intern, number, TT_INTERN_BITS);
-    return level == NULL ? NULL
-                         : tt_level_line(level, number, TT_INTERN_BITS, tt_intern_hash(parent, key))
-                               ->entries;
+    return level == NULL
+               ? NULL
+               : tt_level_line(level, number, TT_INTERN_BITS, tt_intern_hash(parent, key))->entries;
 }
 
-__attribute__((cold, noinline)) uint32_t
-tt_intern_get_slow(TtThread *thread, uint32_t parent, uint64_t key, uint32_t session) {
+__attribute__((cold, noinline)) uint32_t tt_intern_get_slow(TtThread *thread, uint32_t parent,
+                                                            uint64_t key, uint32_t session) {
     uint64_t mask;
     TtEntry *entry;
     unsigned levels;
@@ -113,8 +115,8 @@ tt_intern_get_slow(TtThread *thread, uint32_t parent, uint64_t key, uint32_t ses
         return TT_STACK_NONE;
 
     /* The lane may have to wait: before the lock, never under it. */
-    size_t room = STACK_RECORD_BYTES +
-                  tt_modules_announce_bytes(key >> TT_KEY_MODULE_SHIFT, session);
+    size_t room =
+        STACK_RECORD_BYTES + tt_modules_announce_bytes(key >> TT_KEY_MODULE_SHIFT, session);
     if (!tt_lane_reserve(thread, room))
         return 0;
 

@@ -9,6 +9,21 @@
 #include "client/session.h"
 #include "client/sys.h"
 
+static uint8_t *chunk_of(const TtThread *thread, uint64_t number) {
+    return thread->lane_chunks + (number & (thread->chunk_count - 1)) * (size_t)TT_CHUNK_BYTES;
+}
+
+void tt_lane_resync(TtThread *thread) {
+    uint64_t published =
+        atomic_load_explicit(&thread->control->write_position, memory_order_relaxed);
+    uint64_t number = published / TT_CHUNK_BYTES;
+
+    thread->position = number * TT_CHUNK_BYTES;
+    thread->chunk = published > 0 ? chunk_of(thread, number) : NULL;
+    thread->at = published > 0 ? thread->chunk + published % TT_CHUNK_BYTES : NULL;
+    thread->limit = thread->at;
+}
+
 static void open_chunk(TtThread *thread, uint64_t number) {
     uint64_t stamp = tt_clock_stamp();
     TtChunkHead head = {.magic = TT_CHUNK_MAGIC,
@@ -18,8 +33,7 @@ static void open_chunk(TtThread *thread, uint64_t number) {
                         .events_before = thread->event_count};
 
     thread->position = number * TT_CHUNK_BYTES;
-    thread->chunk =
-        thread->lane_chunks + (number & (thread->chunk_count - 1)) * (size_t)TT_CHUNK_BYTES;
+    thread->chunk = chunk_of(thread, number);
     memcpy(thread->chunk, &head, sizeof head);
     thread->at = thread->chunk + sizeof head;
     thread->limit = thread->chunk + TT_CHUNK_BYTES - 2; /* room for CHUNK_END */
@@ -45,9 +59,9 @@ static void look_at_name(TtThread *thread) {
         return;
     memcpy(thread->name, name, sizeof name);
 
-    TtRecordThread record = {
-        .tid = atomic_load_explicit(&thread->control->tid, memory_order_relaxed),
-        .name = {.text = name, .len = strnlen(name, sizeof name)}};
+    TtRecordThread record = {.tid =
+                                 atomic_load_explicit(&thread->control->tid, memory_order_relaxed),
+                             .name = {.text = name, .len = strnlen(name, sizeof name)}};
     thread->at += tt_encode_thread(thread->at, room(thread), &record);
 }
 
@@ -55,8 +69,7 @@ __attribute__((cold, noinline)) bool tt_lane_next_chunk(TtThread *thread, size_t
     uint64_t number = thread->chunk == NULL ? 0 : thread->position / TT_CHUNK_BYTES + 1;
 
     /* Until there is room nothing is changed: a handler may longjmp out of the wait. */
-    if (len > TT_RECORD_MAX ||
-        (!tt_send_has_room(thread, number) && !tt_send_wait(thread, number)))
+    if (len > TT_RECORD_MAX || (!tt_send_has_room(thread, number) && !tt_send_wait(thread, number)))
         return false;
     if (thread->chunk != NULL)
         memset(thread->at, 0, 2); /* CHUNK_END */

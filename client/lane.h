@@ -10,7 +10,8 @@ bool tt_lane_next_chunk(TtThread *thread, size_t len);
 /* Makes sure that @len bytes (up to TT_RECORD_MAX) can be written at thread->at.
  *
  * Returns false where the lane is full and the session does not wait: the caller drops its event
- * (tt_lane_drop). May wait in a lossless session, with signals delivered. No lock of ours may be held. */
+ * (tt_lane_drop). May wait in a lossless session, with signals delivered. No lock of ours may be
+ * held. */
 static inline bool tt_lane_reserve(TtThread *thread, size_t len) {
     if (__builtin_expect(thread->at + len <= thread->limit, 1))
         return true;
@@ -24,6 +25,10 @@ static inline void tt_lane_publish(TtThread *thread) {
     /* Pairs with the acquire in tt_lane_drain. */
     atomic_store_explicit(&thread->control->write_position, position, memory_order_release);
 }
+
+/* Goes back to what was published, whatever a hook that was left halfway (by longjmp, by the end of
+ * its thread) had begun: the next event opens a chunk. */
+void tt_lane_resync(TtThread *thread);
 
 /* Counts one lost heap event. */
 void tt_lane_drop(TtThread *thread);

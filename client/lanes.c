@@ -2,13 +2,20 @@
 #include "client/lanes.h"
 
 #include <errno.h>
-#include <string.h>
+#include <sys/mman.h>
 
 #include "client/connect.h"
+#include "client/lane.h"
+#include "client/send.h"
 #include "client/session.h"
 #include "client/sys.h"
 
 #define SEGMENTS_MAX 64
+#define RETIRED_MAX 256 /* segments of earlier sessions */
+#define RETIRED_SESSIONS                                                                           \
+    4u /* how many sessions a segment outlives its own; each takes a second                        \
+        */
+#define ASK_EVERY_NS 1000000000u
 
 typedef struct Segment {
     void *memory; /* shared: controls and chunks */
@@ -17,15 +24,18 @@ typedef struct Segment {
     uint32_t lane_count;
     uint32_t chunks_per_lane;
     uint32_t first_lane;
+    uint32_t age;    /* sessions since its own */
+    bool is_private; /* the memory is no longer shared with the daemon */
 } Segment;
 
 /* Under the session's lock, but for the side lane. */
 static Segment segments[SEGMENTS_MAX];
 static uint32_t segment_count, lane_count;
-static Segment retired[SEGMENTS_MAX]; /* of the session before */
+static Segment retired[RETIRED_MAX];
 static uint32_t retired_count;
+static uint64_t next_ask_ns; /* for more lanes */
 
-static TtThread *side;
+static _Atomic(TtThread *) side; /* relaxed: what it points to stays mapped */
 static _Atomic uint32_t side_owner;
 
 static void unmap(Segment *segment) {
@@ -59,7 +69,8 @@ int tt_lanes_add(int fd, const TtRecordLanes *lanes) {
     TT_SYS3(SYS_madvise, segment.memory, segment.size, 16 /* MADV_DONTDUMP */);
 
     TtLaneControl *controls = segment.memory;
-    uint8_t *chunk_memory = (uint8_t *)segment.memory + tt_segment_chunks_offset(segment.lane_count);
+    uint8_t *chunk_memory =
+        (uint8_t *)segment.memory + tt_segment_chunks_offset(segment.lane_count);
     for (uint32_t i = 0; i < segment.lane_count; i++) {
         TtThread *thread = &segment.threads[i];
         thread->control = &controls[1 + i];
@@ -77,36 +88,66 @@ out:
     return r;
 }
 
+/* Nobody reads it any more, but somebody may still write. */
+static void make_private(Segment *segment) {
+    if (segment->is_private)
+        return;
+    long r = tt_sys6(SYS_mmap, (long)segment->memory, (long)segment->size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    segment->is_private = r == (long)segment->memory;
+}
+
+static bool is_at_work(const Segment *segment) {
+    for (uint32_t i = 0; i < segment->lane_count; i++)
+        if (segment->threads[i].busy_frame != 0)
+            return true;
+    return false;
+}
+
+/* What has been out of use for long goes. A thread between asking for its lane and saying that it
+ * is at work there was not seen for as many seconds. */
+static void expire(void) {
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < retired_count; i++) {
+        if (++retired[i].age < RETIRED_SESSIONS || is_at_work(&retired[i]))
+            retired[kept++] = retired[i];
+        else
+            unmap(&retired[i]);
+    }
+    retired_count = kept;
+}
+
 void tt_lanes_reset(void) {
-    for (uint32_t i = 0; i < retired_count; i++)
-        unmap(&retired[i]);
-    memcpy(retired, segments, sizeof retired);
-    retired_count = segment_count;
+    if (segment_count == 0)
+        return;
+    expire();
+    for (uint32_t i = 0; i < segment_count; i++) {
+        make_private(&segments[i]);
+        if (retired_count < RETIRED_MAX) /* else it stays mapped for good */
+            retired[retired_count++] = segments[i];
+    }
     segment_count = lane_count = 0;
-    side = NULL;
+    next_ask_ns = 0;
+    atomic_store_explicit(&side, NULL, memory_order_relaxed);
+    atomic_store_explicit(&side_owner, 0, memory_order_relaxed);
 }
 
 void tt_lanes_after_fork(void) {
     for (uint32_t i = 0; i < segment_count; i++)
-        unmap(&segments[i]);
+        make_private(&segments[i]);
     for (uint32_t i = 0; i < retired_count; i++)
-        unmap(&retired[i]);
-    segment_count = retired_count = lane_count = 0;
-    side = NULL;
+        make_private(&retired[i]);
+    atomic_store_explicit(&side, NULL, memory_order_relaxed);
     atomic_store_explicit(&side_owner, 0, memory_order_relaxed);
 }
 
 /* Makes a lane the thread's. What its last user had not published is given up; the first event
  * begins a new chunk, whose head names the new user. */
 static TtThread *claim(TtThread *thread, uint32_t tid) {
-    uint64_t published =
-        atomic_load_explicit(&thread->control->write_position, memory_order_relaxed);
-
-    if (thread->chunk != NULL)
-        thread->at = thread->chunk + (published - thread->position);
-    thread->limit = thread->at;
+    tt_lane_resync(thread);
     thread->busy_frame = 0;
-    thread->pause_depth = 0;
+    thread->generation = atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
     thread->scope_depth = 0;
     thread->tid = tid;
     thread->name[0] = '\0';
@@ -134,24 +175,27 @@ static TtThread *find_free(uint32_t tid) {
 
 /* Frees the lanes of threads that ended; they left no word of it. */
 static void reclaim(void) {
-    int pid = tt_sys_getpid();
+    TtThread *kept = atomic_load_explicit(&side, memory_order_relaxed);
 
     for (uint32_t s = 0; s < segment_count; s++) {
         for (uint32_t i = 0; i < segments[s].lane_count; i++) {
             TtThread *thread = &segments[s].threads[i];
-            if (thread != side && thread->tid != 0 &&
-                TT_SYS3(SYS_tgkill, pid, thread->tid, 0) == -ESRCH)
+            if (thread != kept && thread->tid != 0 &&
+                TT_SYS3(SYS_tgkill, tt_session.pid, thread->tid, 0) == -ESRCH)
                 thread->tid = 0;
         }
     }
 }
 
+/* Rarely: each try may take its time, and threads without a lane would try at each allocation. */
 static int ask_for_more(void) {
     uint8_t message[256];
-    uint64_t deadline = tt_sys_monotonic_ns() +
-                        (tt_session.options.is_lossless ? 5000000000u : TT_WAIT_BOUND_NS);
+    uint64_t now = tt_sys_monotonic_ns();
     int memory_fd = -1;
 
+    if (now < next_ask_ns)
+        return -EAGAIN;
+    next_ask_ns = now + ASK_EVERY_NS;
     if (tt_connect_cookie(tt_session.fd) != tt_session.fd_cookie)
         return -EBADF;
     uint8_t *at = tt_connect_begin(message);
@@ -159,20 +203,29 @@ static int ask_for_more(void) {
     int r = tt_connect_send(tt_session.fd, message, (size_t)(at - message), -1);
     if (r < 0)
         return r;
-    long len = tt_connect_receive(tt_session.fd, message, sizeof message, &memory_fd, deadline);
-    return len < 0 ? (int)len : tt_connect_take_lanes(message, (size_t)len, memory_fd);
+    long len = tt_send_receive_answer(tt_session.fd, message, sizeof message, &memory_fd);
+    if (len < 0)
+        return (int)len;
+    r = tt_connect_take_lanes(message, (size_t)len, memory_fd);
+    if (r == 0)
+        next_ask_ns = 0;
+    return r;
+}
+
+static void keep_side(void) {
+    TtThread *last = &segments[0].threads[segments[0].lane_count - 1];
+
+    claim(last, UINT32_MAX);
+    atomic_store_explicit(&last->control->tid, 0, memory_order_relaxed);
+    atomic_store_explicit(&side, last, memory_order_relaxed);
 }
 
 TtThread *tt_lanes_attach(uint32_t tid) {
-    TtThread *thread = find_free(tid);
-
     /* The last lane is kept for events from within hooks. */
-    if (side == NULL && thread != NULL) {
-        side = &segments[0].threads[segments[0].lane_count - 1];
-        claim(side, tid);
-        side->tid = UINT32_MAX;
-        thread = find_free(tid);
-    }
+    if (segment_count > 0 && atomic_load_explicit(&side, memory_order_relaxed) == NULL)
+        keep_side();
+
+    TtThread *thread = find_free(tid);
     if (thread == NULL) {
         reclaim();
         thread = find_free(tid);
@@ -183,20 +236,21 @@ TtThread *tt_lanes_attach(uint32_t tid) {
 }
 
 TtThread *tt_lanes_take_side(void) {
+    TtThread *taken = atomic_load_explicit(&side, memory_order_relaxed);
     uint32_t nobody = 0, tid = tt_sys_gettid();
 
-    if (side == NULL || !atomic_compare_exchange_strong_explicit(
-                            &side_owner, &nobody, tid, memory_order_acquire, memory_order_relaxed))
+    if (taken == NULL || !atomic_compare_exchange_strong_explicit(
+                             &side_owner, &nobody, tid, memory_order_acquire, memory_order_relaxed))
         return NULL;
-    if (atomic_load_explicit(&side->control->tid, memory_order_relaxed) != tid)
-        claim(side, tid);
-    side->tid = UINT32_MAX;
-    return side;
+    if (atomic_load_explicit(&taken->control->tid, memory_order_relaxed) != tid) {
+        claim(taken, tid);
+        taken->tid = UINT32_MAX;
+    }
+    return taken;
 }
 
 void tt_lanes_release_side(TtThread *taken) {
-    (void)taken;
-    atomic_store_explicit(&side_owner, 0, memory_order_release);
+    /* After a fork or a new session it is another lane, and may be another's. */
+    if (taken == atomic_load_explicit(&side, memory_order_relaxed))
+        atomic_store_explicit(&side_owner, 0, memory_order_release);
 }
-
-uint32_t tt_lanes_count(void) { return lane_count; }

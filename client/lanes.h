@@ -9,11 +9,13 @@
  * Returns 0, or a negative errno: nothing was added. Callers hold the session's lock. */
 int tt_lanes_add(int fd, const TtRecordLanes *lanes);
 
-/* Forgets all lanes for a new session. The memory of the last but one is unmapped: a thread may
- * still be inside a hook that began in the last. Callers hold the session's lock. */
+/* Forgets all lanes for a new session. A thread may still be inside a hook that began in an earlier
+ * one, so what it writes to stays mapped for some sessions. Callers hold the session's lock. */
 void tt_lanes_reset(void);
 
-/* In a forked child: the parent's lanes are not ours to touch again. */
+/* In a forked child: puts memory of its own in place of the parent's lanes, at the same addresses,
+ * as the child may go on in a hook. Once is enough, twice does no harm. One thread;
+ * async-signal-safe. */
 void tt_lanes_after_fork(void);
 
 /* A lane for thread @tid: one that a dead thread left, or a fresh one; more are asked for.
@@ -21,10 +23,7 @@ void tt_lanes_after_fork(void);
  * Returns NULL where none is to be had. Callers hold the session's lock. */
 TtThread *tt_lanes_attach(uint32_t tid);
 
-/* The lane for events from within a hook (a signal handler allocates), or NULL: another thread
+/* The lane for events from within a hook (a signal handler allocates), or NULL: another hook
  * is at it. Given back by tt_lanes_release_side. */
 TtThread *tt_lanes_take_side(void);
-void tt_lanes_release_side(TtThread *side);
-
-/* How many lanes there are. */
-uint32_t tt_lanes_count(void);
+void tt_lanes_release_side(TtThread *taken);

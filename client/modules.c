@@ -26,12 +26,12 @@
 
 typedef struct Module {
     uint64_t start, end;
-    uint64_t fingerprint;           /* of path, build-id, headers */
-    _Atomic uint32_t epoch;         /* in which it was last seen; release */
-    uint32_t next;                  /* id of the next with the same hash of start, or 0 */
-    uint32_t announced;             /* session that knows it */
-    bool is_gone;                   /* another was seen in its place */
-    bool is_gone_untold;            /* and no record says so yet */
+    uint64_t fingerprint;   /* of path, build-id, headers */
+    _Atomic uint32_t epoch; /* in which it was last seen; release */
+    uint32_t next;          /* id of the next with the same hash of start, or 0 */
+    uint32_t announced;     /* session that knows it */
+    bool is_gone;           /* another was seen in its place */
+    bool is_gone_untold;    /* and no record says so yet */
 } Module;
 
 /* Under the lock; entries up to count are read without it. Index is id - 1. */
@@ -49,7 +49,9 @@ int tt_modules_init(void) {
     return modules == NULL ? -ENOMEM : 0;
 }
 
-static uint32_t head_of(uint64_t start) { return (uint32_t)((start >> 12) * 0x9e3779b1u >> 8) % HEADS; }
+static uint32_t head_of(uint64_t start) {
+    return (uint32_t)((start >> 12) * 0x9e3779b1u >> 8) % HEADS;
+}
 
 /* Reading what may not be there. The module stays loaded meanwhile, so an answer holds. */
 static bool is_readable(uint64_t start, uint64_t end, const struct dl_find_object *object) {
@@ -63,7 +65,7 @@ static bool is_readable(uint64_t start, uint64_t end, const struct dl_find_objec
 }
 
 /* The mapped program headers, or NULL. */
-static const ElfW(Phdr) *find_phdrs(const struct dl_find_object *object, size_t *ret_count) {
+static const ElfW(Phdr) * find_phdrs(const struct dl_find_object *object, size_t *ret_count) {
     uint64_t start = (uint64_t)object->dlfo_map_start;
     const ElfW(Ehdr) *header = object->dlfo_map_start;
 
@@ -82,7 +84,7 @@ static const ElfW(Phdr) *find_phdrs(const struct dl_find_object *object, size_t 
 }
 
 /* The build-id in the mapped notes; empty where there is none. */
-static TtString find_build_id(const struct dl_find_object *object, const ElfW(Phdr) *phdrs,
+static TtString find_build_id(const struct dl_find_object *object, const ElfW(Phdr) * phdrs,
                               size_t count) {
     for (size_t i = 0; i < count; i++) {
         uint64_t at = object->dlfo_link_map->l_addr + phdrs[i].p_vaddr;
@@ -149,7 +151,8 @@ static uint64_t fingerprint_of(const struct dl_find_object *object) {
     uint64_t table = (uint64_t)object->dlfo_eh_frame;
     for (size_t i = 0; i < count; i++) {
         uint64_t start = object->dlfo_link_map->l_addr + phdrs[i].p_vaddr;
-        uint64_t size = phdrs[i].p_memsz < HASHED_TABLE_BYTES ? phdrs[i].p_memsz : HASHED_TABLE_BYTES;
+        uint64_t size =
+            phdrs[i].p_memsz < HASHED_TABLE_BYTES ? phdrs[i].p_memsz : HASHED_TABLE_BYTES;
         if (phdrs[i].p_type == PT_GNU_EH_FRAME && start == table &&
             is_readable(table, table + size, object))
             hash = hash_bytes(hash, (const void *)table, size);
@@ -214,24 +217,37 @@ static uint32_t find_or_add(const struct dl_find_object *object, uint64_t finger
     return count + 1;
 }
 
-__attribute__((cold, noinline)) static uint64_t find_unseen(const struct dl_find_object *object,
-                                                            uint32_t epoch) {
-    uint64_t mask, fingerprint = fingerprint_of(object);
+/* Where the module of an address begins, or 0. A frame of its own: the structure is a big one, and
+ * the program's stack may be small. */
+static __attribute__((noinline)) uint64_t start_of(uint64_t addr) {
+    struct dl_find_object object;
+
+    return _dl_find_object((void *)addr, &object) == 0 ? (uint64_t)object.dlfo_map_start : 0;
+}
+
+static __attribute__((cold, noinline)) uint64_t find_unseen(uint64_t addr, uint32_t epoch) {
+    static struct dl_find_object object; /* under the lock, and off the program's stack */
+    uint64_t mask;
+    uint32_t id = 0;
 
     tt_lock_take(&lock, &mask);
-    uint32_t id = find_or_add(object, fingerprint);
+    if (_dl_find_object((void *)addr, &object) == 0)
+        id = find_or_add(&object, fingerprint_of(&object));
     if (id != 0)
         atomic_store_explicit(&modules[id - 1].epoch, epoch, memory_order_release);
     tt_lock_release(&lock, &mask);
     return id;
 }
 
-uint64_t tt_modules_find(const struct dl_find_object *object, uint32_t epoch) {
-    uint32_t id = find_seen((uint64_t)object->dlfo_map_start, epoch);
+bool tt_modules_find(uint64_t addr, uint32_t epoch, uint64_t *ret_id) {
+    uint64_t start = start_of(addr);
 
-    if (id != 0)
-        return id;
-    return modules == NULL || tt_is_sealed_now() ? 0 : find_unseen(object, epoch);
+    if (start == 0)
+        return false;
+    *ret_id = find_seen(start, epoch);
+    if (*ret_id == 0 && modules != NULL && !tt_is_sealed_now())
+        *ret_id = find_unseen(addr, epoch);
+    return true;
 }
 
 /* Of the records with which a module is announced, at most. */
@@ -247,7 +263,8 @@ size_t tt_modules_announce_bytes(uint64_t id, uint32_t session) {
 }
 
 /* Tells of some of the modules that went; the rest with the next new one. */
-static void tell_gone(TtThread *thread, uint32_t session, uint64_t stamp) {
+static __attribute__((noinline)) void tell_gone(TtThread *thread, uint32_t session,
+                                                uint64_t stamp) {
     uint32_t count = atomic_load_explicit(&module_count, memory_order_relaxed);
     uint32_t told = 0;
 
@@ -264,7 +281,8 @@ static void tell_gone(TtThread *thread, uint32_t session, uint64_t stamp) {
     }
 }
 
-/* dlopen("./plugin.so"): the loader keeps the path as it was given, and the daemon stands elsewhere.
+/* dlopen("./plugin.so"): the loader keeps the path as it was given, and the daemon stands
+ * elsewhere.
  * @room is as large as a cut path and the folder before it. */
 static TtString make_absolute(TtString path, char *room) {
     if (path.len == 0 || path.text[0] == '/' || memchr(path.text, '/', path.len) == NULL)
@@ -277,43 +295,54 @@ static TtString make_absolute(TtString path, char *room) {
     return (TtString){.text = room, .len = (size_t)len + path.len};
 }
 
-void tt_modules_announce(TtThread *thread, uint64_t id, uint64_t ip, uint32_t session) {
+/* What is being announced: under the definitions' lock, and off the program's stack, as the frames
+ * below are each kept small. */
+static struct {
     struct dl_find_object object;
-    uint64_t stamp = tt_clock_stamp(), mask;
+    TtRecordModule module;
+    TtRecordSegment segment;
+} announced;
+
+static __attribute__((noinline)) void tell_module(TtThread *thread) {
+    thread->at += tt_encode_module(thread->at, TT_RECORD_MAX, &announced.module);
+}
+
+static __attribute__((noinline)) void tell_segment(TtThread *thread, const ElfW(Phdr) * phdr) {
+    announced.segment = (TtRecordSegment){
+        .module = announced.module.id,
+        .addr = announced.module.bias + phdr->p_vaddr,
+        .size = phdr->p_memsz,
+        .offset = phdr->p_offset,
+        .flags = phdr->p_flags,
+    };
+    thread->at += tt_encode_segment(thread->at, SEGMENT_RECORD_BYTES, &announced.segment);
+}
+
+void tt_modules_announce(TtThread *thread, uint64_t id, uint64_t ip, uint32_t session) {
+    const struct dl_find_object *object = &announced.object;
+    char *room = (char *)thread->at + ANNOUNCE_BYTES; /* of the lane, not of the program's stack */
+    uint64_t mask;
     size_t count = 0;
 
-    char *room = (char *)thread->at + ANNOUNCE_BYTES; /* of the lane, not of the program's stack */
-
-    if (_dl_find_object((void *)(ip - 1), &object) != 0)
+    if (_dl_find_object((void *)(ip - 1), &announced.object) != 0)
         return; /* not with an address on our own stack */
+    announced.module = (TtRecordModule){.id = id, .stamp = tt_clock_stamp()};
     tt_lock_take(&lock, &mask);
-    tell_gone(thread, session, stamp);
+    tell_gone(thread, session, announced.module.stamp);
     modules[id - 1].announced = session;
     tt_lock_release(&lock, &mask);
 
-    const ElfW(Phdr) *phdrs = find_phdrs(&object, &count);
-    TtRecordModule record = {
-        .id = id,
-        .path = make_absolute(path_of(&object), room),
-        .build_id = find_build_id(&object, phdrs, count),
-        .bias = object.dlfo_link_map->l_addr,
-        .start = (uint64_t)object.dlfo_map_start,
-        .end = (uint64_t)object.dlfo_map_end,
-        .stamp = stamp,
-    };
-    thread->at += tt_encode_module(thread->at, TT_RECORD_MAX, &record);
-
+    const ElfW(Phdr) *phdrs = find_phdrs(object, &count);
+    announced.module.path = make_absolute(path_of(object), room);
+    announced.module.build_id = find_build_id(object, phdrs, count);
+    announced.module.bias = object->dlfo_link_map->l_addr;
+    announced.module.start = (uint64_t)object->dlfo_map_start;
+    announced.module.end = (uint64_t)object->dlfo_map_end;
+    tell_module(thread);
     for (size_t i = 0, told = 0; i < count && told < SEGMENTS_MAX; i++) {
         if (phdrs[i].p_type != PT_LOAD)
             continue;
-        TtRecordSegment segment = {
-            .module = id,
-            .addr = object.dlfo_link_map->l_addr + phdrs[i].p_vaddr,
-            .size = phdrs[i].p_memsz,
-            .offset = phdrs[i].p_offset,
-            .flags = phdrs[i].p_flags,
-        };
-        thread->at += tt_encode_segment(thread->at, SEGMENT_RECORD_BYTES, &segment);
+        tell_segment(thread, &phdrs[i]);
         told++;
     }
 }

@@ -7,7 +7,6 @@
  * was learnt is held for an epoch only, which ends when the loader frees memory. */
 #pragma once
 
-#include <dlfcn.h>
 #include <stdbool.h>
 
 #include "client/thread.h"
@@ -15,13 +14,15 @@
 /* Returns 0, or -ENOMEM. In the library's constructor. */
 int tt_modules_init(void);
 
-/* The id of a module, made known if need be.
+/* Finds the module that an address lies in, and makes it known if need be.
  *
- * @object  what _dl_find_object says of an address on the calling thread's stack: so it stays loaded
- * @epoch   read before _dl_find_object was called
+ * @addr    on the calling thread's stack: so the module stays loaded
+ * @epoch   tt_epoch_now(), read before
+ * @ret_id  1 … 65535; 0 where there are too many
  *
- * Returns 1 … 65535, or 0 where there are too many. Any thread; may lock, with signals blocked. */
-uint64_t tt_modules_find(const struct dl_find_object *object, uint32_t epoch);
+ * Returns false where the loader knows no module there. Any thread; may lock, with signals blocked.
+ */
+bool tt_modules_find(uint64_t addr, uint32_t epoch, uint64_t *ret_id);
 
 /* The three below under the definitions' lock (intern.c). */
 

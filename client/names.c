@@ -124,14 +124,16 @@ PUBLIC void tt_scope_leave(const int *unused) {
 PUBLIC void tt_pause(void) {
     TtThread *thread = tt_session_thread();
 
-    if (thread != NULL && thread->pause_depth++ == 0)
+    /* A hook that a handler calls us from within goes on when the handler has ended. */
+    if (tt_self.pause_depth++ == 0 && thread != NULL && thread->busy_frame == 0)
         thread->busy_frame = TT_BUSY_PAUSED;
 }
 
 PUBLIC void tt_resume(void) {
     TtThread *thread = tt_session_thread();
 
-    if (thread != NULL && thread->pause_depth > 0 && --thread->pause_depth == 0)
+    if (tt_self.pause_depth > 0 && --tt_self.pause_depth == 0 && thread != NULL &&
+        thread->busy_frame == TT_BUSY_PAUSED)
         thread->busy_frame = 0;
 }
 
@@ -148,7 +150,8 @@ PUBLIC void tt_report_realloc(const void *old, const void *ptr, size_t size) {
     if (thread == NULL)
         return;
     if (old != NULL)
-        tt_record_death(thread, TT_KIND_REALLOC_BEGIN, old, TT_CALLER());
+        tt_record_death(thread, ptr != NULL ? TT_KIND_REALLOC_BEGIN : TT_KIND_FREE, old,
+                        TT_CALLER());
     if (ptr != NULL)
         tt_record_birth(thread, old != NULL ? TT_KIND_REALLOC_END : TT_KIND_ALLOC, ptr, size,
                         TT_CALLER());

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* C++'s operator new and delete. Where the next definition is a C++ library's it calls malloc, and
  * that is hooked: a jump passes the call on without a trace of us on the stack. Where it belongs to
- * the allocator itself (jemalloc, tcmalloc) it never reaches malloc, and is recorded here. */
+ * the allocator itself (jemalloc, tcmalloc) it never reaches malloc, and is recorded here. Some
+ * that do reach it all the same: jemalloc's plain delete calls free, by its public name.
+ *
+ * A program that is not C++ may load a plugin that is, with a C++ library that only the plugin
+ * sees. Ours come first even there, and the library's cannot be had without the loader's lock, so
+ * new and delete are then malloc and free; only where memory is out is the library's looked for: it
+ * throws. */
 #include <dlfcn.h>
 #include <link.h>
 #include <stdlib.h>
 
-#include "client/operators.h"
 #include "client/glibc.h"
+#include "client/operators.h"
 #include "client/real.h"
 #include "client/record.h"
 
@@ -18,16 +24,16 @@ static bool passes_malloc_by; /* set once by tt_operators_init */
 
 /* Name, how the arguments are declared, how they are passed on. */
 #define NEWS(X)                                                                                    \
-    X(_Znwm, (size_t size), (size))                                                                \
-    X(_Znam, (size_t size), (size))                                                                \
-    X(_ZnwmRKSt9nothrow_t, (size_t size, const void *nothrow), (size, nothrow))                    \
-    X(_ZnamRKSt9nothrow_t, (size_t size, const void *nothrow), (size, nothrow))                    \
-    X(_ZnwmSt11align_val_t, (size_t size, size_t alignment), (size, alignment))                    \
-    X(_ZnamSt11align_val_t, (size_t size, size_t alignment), (size, alignment))                    \
-    X(_ZnwmSt11align_val_tRKSt9nothrow_t,                                                          \
-      (size_t size, size_t alignment, const void *nothrow), (size, alignment, nothrow))            \
-    X(_ZnamSt11align_val_tRKSt9nothrow_t,                                                          \
-      (size_t size, size_t alignment, const void *nothrow), (size, alignment, nothrow))
+    X(_Znwm, (size_t size), (size), 1)                                                             \
+    X(_Znam, (size_t size), (size), 1)                                                             \
+    X(_ZnwmRKSt9nothrow_t, (size_t size, const void *nothrow), (size, nothrow), 1)                 \
+    X(_ZnamRKSt9nothrow_t, (size_t size, const void *nothrow), (size, nothrow), 1)                 \
+    X(_ZnwmSt11align_val_t, (size_t size, size_t alignment), (size, alignment), alignment)         \
+    X(_ZnamSt11align_val_t, (size_t size, size_t alignment), (size, alignment), alignment)         \
+    X(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const void *nothrow),    \
+      (size, alignment, nothrow), alignment)                                                       \
+    X(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const void *nothrow),    \
+      (size, alignment, nothrow), alignment)
 
 #define DELETES(X)                                                                                 \
     X(_ZdlPv, (void *ptr), (ptr))                                                                  \
@@ -40,38 +46,86 @@ static bool passes_malloc_by; /* set once by tt_operators_init */
     X(_ZdaPvSt11align_val_t, (void *ptr, size_t alignment), (ptr, alignment))                      \
     X(_ZdlPvmSt11align_val_t, (void *ptr, size_t size, size_t alignment), (ptr, size, alignment))  \
     X(_ZdaPvmSt11align_val_t, (void *ptr, size_t size, size_t alignment), (ptr, size, alignment))  \
-    X(_ZdlPvSt11align_val_tRKSt9nothrow_t,                                                         \
-      (void *ptr, size_t alignment, const void *nothrow), (ptr, alignment, nothrow))               \
-    X(_ZdaPvSt11align_val_tRKSt9nothrow_t,                                                         \
-      (void *ptr, size_t alignment, const void *nothrow), (ptr, alignment, nothrow))
+    X(_ZdlPvSt11align_val_tRKSt9nothrow_t, (void *ptr, size_t alignment, const void *nothrow),     \
+      (ptr, alignment, nothrow))                                                                   \
+    X(_ZdaPvSt11align_val_tRKSt9nothrow_t, (void *ptr, size_t alignment, const void *nothrow),     \
+      (ptr, alignment, nothrow))
 
-/* Found when first called: the constructor runs before a plugin may bring a C++ library. */
-static COLD void *find(void **slot, const char *name) {
-    void *next = tt_real_next(name);
+static const struct link_map *module_of(const void *addr) {
+    struct dl_find_object found;
 
-    if (next == NULL)
-        abort(); /* whoever calls operator new was linked with a library that has it */
-    __atomic_store_n(slot, next, __ATOMIC_RELEASE);
-    return next;
+    return addr != NULL && _dl_find_object((void *)addr, &found) == 0 ? found.dlfo_link_map : NULL;
 }
 
-#define NEXT(name)                                                                                 \
-    (__builtin_expect(next_##name != NULL, 1) ? next_##name : find(&next_##name, #name))
+/* The operator of a library that came after the program's start. */
+static COLD void *find_late(const char *name) {
+    static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1"};
 
-#define DEFINE_NEW(name, parameters, arguments)                                                    \
-    static void *next_##name;                                                                      \
+    for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
+        void *library = dlopen(libraries[i], RTLD_LAZY | RTLD_NOLOAD);
+        void *found = library != NULL ? dlsym(library, name) : NULL;
+        if (found != NULL)
+            return found;
+    }
+    abort(); /* as where nobody catches std::bad_alloc */
+}
+
+static inline void *allocate(size_t size, size_t alignment) {
+    if (size == 0)
+        size = 1; /* each block has an address of its own */
+    if (alignment <= 16)
+        return tt_hook_malloc(size); /* by its public name it would have no slot (real.c) */
+
+    void *ptr = NULL;
+    return posix_memalign(&ptr, alignment, size) == 0 ? ptr : NULL;
+}
+
+/* While an operator of the allocator is at work, a thread that is not busy otherwise says so, and
+ * what malloc or free does with the operator's own block is not recorded twice. */
+static COLD void enter_operator(const void *ptr) {
+    TtThread *thread = tt_session_thread();
+
+    if (thread == NULL || thread->busy_frame > TT_BUSY_OPERATOR)
+        return;
+    thread->operator_ptr = ptr;
+    if (thread->busy_frame == 0)
+        thread->busy_frame = TT_BUSY_OPERATOR;
+}
+
+/* Returns the thread where the block that it gives is still to be recorded, or NULL. */
+static COLD TtThread *leave_operator(const void *ptr) {
+    TtThread *thread = tt_session_thread();
+
+    if (thread == NULL)
+        return NULL;
+    if (thread->busy_frame == TT_BUSY_OPERATOR)
+        thread->busy_frame = 0;
+    bool is_recorded = thread->operator_ptr == ptr;
+    thread->operator_ptr = NULL;
+    return ptr == NULL || is_recorded ? NULL : thread;
+}
+
+#define DEFINE_NEW(name, parameters, arguments, alignment_of_it)                                   \
+    static void *next_##name; /* set once by tt_operators_init; NULL: there is none */             \
     void *name parameters;                                                                         \
     static COLD void *record_##name parameters {                                                   \
-        void *ptr = ((void *(*)parameters)NEXT(name))arguments;                                    \
-        TtThread *thread = tt_session_thread();                                                    \
-        if (thread != NULL && ptr != NULL)                                                         \
+        enter_operator(NULL);                                                                      \
+        void *ptr = ((void *(*)parameters)next_##name)arguments;                                   \
+        TtThread *thread = leave_operator(ptr);                                                    \
+        if (thread != NULL)                                                                        \
             tt_record_birth(thread, TT_KIND_ALLOC, ptr, size, TT_CALLER());                        \
         return ptr;                                                                                \
     }                                                                                              \
+    static COLD void *replace_##name parameters {                                                  \
+        void *ptr = allocate(size, alignment_of_it);                                               \
+        return ptr != NULL ? ptr : ((void *(*)parameters)find_late(#name))arguments;               \
+    }                                                                                              \
     PUBLIC void *name parameters {                                                                 \
+        if (__builtin_expect(next_##name == NULL, 0))                                              \
+            return replace_##name arguments;                                                       \
         if (__builtin_expect(passes_malloc_by, 0))                                                 \
             return record_##name arguments;                                                        \
-        return ((void *(*)parameters)NEXT(name))arguments;                                         \
+        return ((void *(*)parameters)next_##name)arguments;                                        \
     }
 
 #define DEFINE_DELETE(name, parameters, arguments)                                                 \
@@ -81,29 +135,38 @@ static COLD void *find(void **slot, const char *name) {
         TtThread *thread = tt_session_thread();                                                    \
         if (thread != NULL && ptr != NULL)                                                         \
             tt_record_death(thread, TT_KIND_FREE, ptr, TT_CALLER());                               \
-        ((void (*)parameters)NEXT(name))arguments;                                                 \
+        enter_operator(ptr);                                                                       \
+        ((void(*) parameters)next_##name) arguments;                                               \
+        leave_operator(NULL);                                                                      \
     }                                                                                              \
     PUBLIC void name parameters {                                                                  \
+        if (__builtin_expect(next_##name == NULL, 0)) {                                            \
+            free(ptr);                                                                             \
+            return;                                                                                \
+        }                                                                                          \
         if (__builtin_expect(passes_malloc_by, 0)) {                                               \
             record_##name arguments;                                                               \
             return;                                                                                \
         }                                                                                          \
-        ((void (*)parameters)NEXT(name))arguments;                                                 \
+        ((void(*) parameters)next_##name) arguments;                                               \
     }
 
 NEWS(DEFINE_NEW)
 DELETES(DEFINE_DELETE)
 
-static const void *module_of(const void *addr) {
-    struct dl_find_object found;
-
-    return addr != NULL && _dl_find_object((void *)addr, &found) == 0 ? found.dlfo_link_map : NULL;
-}
-
 void tt_operators_init(void) {
-    const void *allocator = module_of((const void *)tt_real.malloc);
+    void *first = tt_real_next("_Znwm");
 
-    /* libc has no operators; and a failing dlsym would leave a block of dlerror's behind. */
+    /* Now rather than when they are called: dlsym takes the loader's lock. */
+    if (first != NULL) {
+#define FIND(name, ...) next_##name = tt_real_next(#name);
+        NEWS(FIND)
+        DELETES(FIND)
+#undef FIND
+    }
+    dlerror(); /* what failed is not for the program to hear */
+
+    const void *allocator = module_of((const void *)tt_real.malloc);
     if (allocator != module_of((const void *)abort))
-        passes_malloc_by = module_of(tt_real_next("_Znwm")) == allocator;
+        passes_malloc_by = module_of(first) == allocator;
 }

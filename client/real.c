@@ -5,9 +5,6 @@
 #include <link.h>
 #include <string.h>
 
-/* hooks.c: our malloc by a name that no other library can take. */
-extern void *tt_hook_malloc(size_t size);
-
 /* The linker's. Fully static programs have no dynamic section. */
 extern const char __ehdr_start __attribute__((visibility("hidden")));
 extern ElfW(Dyn) _DYNAMIC[] __attribute__((weak, visibility("hidden")));
@@ -59,8 +56,8 @@ __asm__(".pushsection .text\n"
         "    jmp malloc@PLT\n"
         ".popsection\n");
 
-/* dlsym(RTLD_DEFAULT) would not do: in a program that is not position-independent and takes malloc's
- * address (Debian's python3) it finds a stub of the program's own. */
+/* dlsym(RTLD_DEFAULT) would not do: in a program that is not position-independent and takes
+ * malloc's address (Debian's python3) it finds a stub of the program's own. */
 bool tt_real_is_in_use(void) {
     const ElfW(Rela) *slots = NULL;
     const ElfW(Sym) *symbols = NULL;

@@ -20,21 +20,30 @@ typedef struct TtReal {
     size_t (*malloc_usable_size)(void *ptr);
 } TtReal;
 
-extern TtReal tt_real;
+extern TtReal tt_real __attribute__((visibility("hidden")));
 
 /* Is tt_real to be called? Not before it is found, and not while the arena serves what the loader
  * allocates on our behalf: that is not the program's, and not from its heap. */
-extern bool tt_real_is_open;
+extern bool tt_real_is_open __attribute__((visibility("hidden")));
+
+/* Has the loader filled in this library's own references? A resolver of another library's that
+ * calls malloc may come before that: then nothing but the arena can be reached, and no thread's
+ * storage. */
+static inline bool tt_real_is_relocated(void) {
+    static bool *const volatile reference = &tt_real_is_open;
+
+    return reference != NULL;
+}
 
 /* Has the arena serve (true), or the real allocator again. In the constructor only. */
 void tt_real_set_aside(bool is_aside);
 
-/* Finds the functions and opens tt_real; does nothing when they are there. Any thread; a call from within itself
- * (dlsym allocates) returns at once and is served by the arena. */
+/* Finds the functions and opens tt_real; does nothing when they are there. Any thread; a call from
+ * within itself (dlsym allocates) returns at once and is served by the arena. */
 void tt_real_find(void);
 
 /* Is @ptr from the arena? Such a block must not reach the real allocator. */
-extern uint8_t tt_real_arena[];
+extern uint8_t tt_real_arena[] __attribute__((visibility("hidden")));
 #define TT_REAL_ARENA_BYTES 65536u
 static inline bool tt_real_owns(const void *ptr) {
     return (uintptr_t)ptr - (uintptr_t)tt_real_arena < TT_REAL_ARENA_BYTES;
@@ -46,6 +55,9 @@ size_t tt_real_arena_size(const void *ptr);
 
 /* The address of the next definition of a symbol after this library, or NULL. */
 void *tt_real_next(const char *symbol);
+
+/* hooks.c: our malloc by a name that no other library can take. */
+extern void *tt_hook_malloc(size_t size) __attribute__((visibility("hidden")));
 
 /* Is our malloc the one that the program calls? False where an earlier library defines its own. */
 bool tt_real_is_in_use(void);

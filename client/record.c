@@ -2,35 +2,53 @@
 /* The cold ways into a lane: from within a hook, after one that never ended, in a pause. */
 #include "client/record.h"
 
+#include <signal.h>
+
+#include "client/extent.h"
 #include "client/lanes.h"
+#include "client/probe.h"
+#include "client/sys.h"
+
+/* Addresses tell nothing of who called whom on a handler's own stack, which may itself be an array
+ * on the thread's. */
+static bool is_on_signal_stack(void) {
+    stack_t stack;
+
+    return tt_is_sealed_now() || TT_SYS2(SYS_sigaltstack, NULL, &stack) != 0 ||
+           (stack.ss_flags & SS_ONSTACK) != 0;
+}
+
+/* Do the busy hook's frame and this one lie on one stack? What is known of the thread's own may not
+ * reach down to the busy one yet. */
+static bool is_same_stack(const TtThread *thread, uintptr_t frame) {
+    uint64_t low = thread->stack.stack_low, high = thread->stack.stack_high;
+
+    if (high == 0)
+        return tt_extent_is_readable(thread->busy_frame, frame);
+    return frame <= high &&
+           (thread->busy_frame >= low || tt_extent_is_readable(thread->busy_frame, low));
+}
 
 /* A handler left the hook by longjmp: its frame is gone when an older one calls us on the same
- * stack. On another stack (sigaltstack) addresses tell nothing, and the hook still waits below. */
+ * stack. */
 static bool is_stale(const TtThread *thread, uintptr_t frame) {
-    return frame >= thread->busy_frame && thread->stack.stack_high != 0 &&
-           frame <= thread->stack.stack_high && thread->busy_frame >= thread->stack.stack_low;
+    return frame >= thread->busy_frame && !is_on_signal_stack() && is_same_stack(thread, frame);
 }
 
-/* What the lost hook had half written was never published; a new chunk starts from a clean state. */
+static uintptr_t idle_frame(void) { return tt_self.pause_depth > 0 ? TT_BUSY_PAUSED : 0; }
+
 static void resync(TtThread *thread) {
-    uint64_t published =
-        atomic_load_explicit(&thread->control->write_position, memory_order_relaxed);
-
-    if (thread->chunk != NULL && published >= thread->position)
-        thread->at = thread->chunk + (published - thread->position);
-    else if (thread->chunk != NULL)
-        thread->at = thread->chunk + TT_CHUNK_HEAD_BYTES;
-    thread->limit = thread->at;
+    tt_lane_resync(thread);
     thread->stack.frame_count = 0;
-    thread->busy_frame = 0;
+    thread->busy_frame = idle_frame();
 }
 
-__attribute__((cold, noinline)) TtThread *tt_record_enter_cold(TtThread *thread, uintptr_t frame,
-                                                               bool is_death) {
-    if (thread->busy_frame == TT_BUSY_PAUSED) {
-        if (!is_death)
-            return NULL;
-    } else if (is_stale(thread, frame)) {
+/* The lane to write to where the thread's own may be busy, or NULL: the event is counted as
+ * dropped. */
+static TtThread *enter(TtThread *thread, uintptr_t frame) {
+    if (thread->busy_frame <= TT_BUSY_OPERATOR)
+        return thread; /* no hook of ours is at work in it */
+    if (is_stale(thread, frame)) {
         resync(thread);
         return thread;
     }
@@ -38,12 +56,52 @@ __attribute__((cold, noinline)) TtThread *tt_record_enter_cold(TtThread *thread,
     TtThread *side = tt_lanes_take_side();
     if (side == NULL)
         atomic_fetch_add_explicit(&tt_session.control->dropped_events, 1, memory_order_relaxed);
+    else
+        side->busy_frame = 0;
     return side;
 }
 
-__attribute__((cold, noinline)) void tt_record_leave_cold(TtThread *own, TtThread *used) {
-    (void)own;
-    tt_lanes_release_side(used);
+/* @was  busy_frame after enter() */
+static void leave(TtThread *used, uintptr_t was) {
+    used->busy_frame = was;
+    if (used != tt_self.thread)
+        tt_lanes_release_side(used);
+}
+
+__attribute__((cold, noinline)) void
+tt_record_birth_cold(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size, TtCaller caller) {
+    if (tt_self.pause_depth > 0)
+        return;
+    if (thread->busy_frame == TT_BUSY_OPERATOR)
+        thread->operator_ptr = (const void *)addr;
+
+    TtThread *used = enter(thread, caller.cfa);
+    if (used == NULL)
+        return;
+    uintptr_t was = used->busy_frame;
+    used->busy_frame = caller.cfa;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    tt_record_birth_in(used, kind, addr, size, caller);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    leave(used, was);
+}
+
+__attribute__((cold, noinline)) void tt_record_death_cold(TtThread *thread, TtKind kind,
+                                                          uint64_t addr, TtCaller caller) {
+    if (addr == (uint64_t)thread->operator_ptr) {
+        thread->operator_ptr = NULL; /* told already */
+        return;
+    }
+
+    TtThread *used = enter(thread, caller.cfa);
+    if (used == NULL)
+        return;
+    uintptr_t was = used->busy_frame;
+    used->busy_frame = caller.cfa;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    tt_record_death_in(used, kind, addr, caller);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    leave(used, was);
 }
 
 __attribute__((cold, noinline)) void tt_record_wide(TtThread *thread, TtOp op, uint64_t addr,
@@ -52,11 +110,10 @@ __attribute__((cold, noinline)) void tt_record_wide(TtThread *thread, TtOp op, u
     bool is_by_eights = (addr & 7) == 0 && addr < TT_EVENT_ADDR_END && size < TT_EVENT_SIZE_END;
 
     if (is_by_eights && op == TT_OP_ALLOC)
-        thread->at = tt_encode_birth(thread->at, &thread->delta, TT_KIND_ALLOC8, addr, size, stack,
-                                     stamp);
-    else if (is_by_eights && op == TT_OP_FREE)
         thread->at =
-            tt_encode_death(thread->at, &thread->delta, TT_KIND_FREE8, addr, stack, stamp);
+            tt_encode_birth(thread->at, &thread->delta, TT_KIND_ALLOC8, addr, size, stack, stamp);
+    else if (is_by_eights && op == TT_OP_FREE)
+        thread->at = tt_encode_death(thread->at, &thread->delta, TT_KIND_FREE8, addr, stack, stamp);
     else {
         TtRecordWideEvent wide = {
             .stamp = stamp, .op = op, .addr = addr, .size = size, .stack = stack};
@@ -77,14 +134,10 @@ TtThread *tt_record_begin(uintptr_t frame) {
     if (thread == NULL)
         return NULL;
     if (thread->busy_frame != 0)
-        thread = tt_record_enter_cold(thread, frame, true);
+        thread = enter(thread, frame);
     if (thread != NULL)
         thread->busy_frame = frame;
     return thread;
 }
 
-void tt_record_end(TtThread *used) {
-    used->busy_frame = 0;
-    if (used != tt_self.thread)
-        tt_lanes_release_side(used);
-}
+void tt_record_end(TtThread *used) { leave(used, used == tt_self.thread ? idle_frame() : 0); }

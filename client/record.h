@@ -19,13 +19,15 @@ typedef struct TtCaller {
                 .cfa = (uint64_t)__builtin_frame_address(0) + 16,                                  \
                 .bp = *(const uint64_t *)__builtin_frame_address(0)})
 
-#define TT_BUSY_PAUSED 1u /* busy_frame of a thread in tt_pause */
+/* In place of busy_frame, for a hook to look twice though none is at work. */
+#define TT_BUSY_PAUSED 1u   /* in tt_pause */
+#define TT_BUSY_OPERATOR 2u /* in an allocator's own operator new or delete (operators.c) */
 
-/* The lane to write to instead of a busy one, or NULL: nothing is to be recorded (paused, or the
- * event was counted as dropped). With @is_death, a pause does not hold: a block that was born traced
- * must not live for ever. tt_record_leave_cold gives it back. */
-TtThread *tt_record_enter_cold(TtThread *thread, uintptr_t frame, bool is_death);
-void tt_record_leave_cold(TtThread *own, TtThread *used);
+/* As tt_record_birth and _death, for a thread whose busy_frame is not 0. A pause holds for births
+ * alone: a block that was born traced must not live for ever. */
+void tt_record_birth_cold(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size,
+                          TtCaller caller);
+void tt_record_death_cold(TtThread *thread, TtKind kind, uint64_t addr, TtCaller caller);
 
 /* A block whose address is not 16-aligned, or with a size that the packed form cannot tell. */
 void tt_record_wide(TtThread *thread, TtOp op, uint64_t addr, uint64_t size, uint32_t stack);
@@ -50,8 +52,8 @@ tt_record_birth_in(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size, 
                        stack);
         return;
     }
-    thread->at = tt_encode_birth(thread->at, &thread->delta, kind, addr, size, stack,
-                                 tt_clock_stamp());
+    thread->at =
+        tt_encode_birth(thread->at, &thread->delta, kind, addr, size, stack, tt_clock_stamp());
     thread->event_count++;
     tt_lane_publish(thread);
 }
@@ -71,49 +73,37 @@ tt_record_death_in(TtThread *thread, TtKind kind, uint64_t addr, TtCaller caller
                        stack);
         return;
     }
-    thread->at =
-        tt_encode_death(thread->at, &thread->delta, kind, addr, stack, tt_clock_stamp());
+    thread->at = tt_encode_death(thread->at, &thread->delta, kind, addr, stack, tt_clock_stamp());
     thread->event_count++;
     tt_lane_publish(thread);
 }
 
 /* Records that a block was born: after the real allocation. errno is kept. */
-static inline __attribute__((always_inline)) void tt_record_birth(TtThread *thread, TtKind kind,
-                                                                  const void *ptr, uint64_t size,
-                                                                  TtCaller caller) {
-    TtThread *used = thread;
-
+static inline __attribute__((always_inline)) void
+tt_record_birth(TtThread *thread, TtKind kind, const void *ptr, uint64_t size, TtCaller caller) {
     if (__builtin_expect(thread->busy_frame != 0, 0)) {
-        used = tt_record_enter_cold(thread, caller.cfa, false);
-        if (used == NULL)
-            return;
+        tt_record_birth_cold(thread, kind, (uint64_t)ptr, size, caller);
+        return;
     }
-    used->busy_frame = caller.cfa;
+    thread->busy_frame = caller.cfa;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    tt_record_birth_in(used, kind, (uint64_t)ptr, size, caller);
+    tt_record_birth_in(thread, kind, (uint64_t)ptr, size, caller);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    used->busy_frame = 0;
-    if (__builtin_expect(used != thread, 0))
-        tt_record_leave_cold(thread, used);
+    thread->busy_frame = 0;
 }
 
 /* Records that a block is about to die: before the real call. errno is kept. */
 static inline __attribute__((always_inline)) void
 tt_record_death(TtThread *thread, TtKind kind, const void *ptr, TtCaller caller) {
-    TtThread *used = thread;
-
     if (__builtin_expect(thread->busy_frame != 0, 0)) {
-        used = tt_record_enter_cold(thread, caller.cfa, true);
-        if (used == NULL)
-            return;
+        tt_record_death_cold(thread, kind, (uint64_t)ptr, caller);
+        return;
     }
-    used->busy_frame = caller.cfa;
+    thread->busy_frame = caller.cfa;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    tt_record_death_in(used, kind, (uint64_t)ptr, caller);
+    tt_record_death_in(thread, kind, (uint64_t)ptr, caller);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    used->busy_frame = 0;
-    if (__builtin_expect(used != thread, 0))
-        tt_record_leave_cold(thread, used);
+    thread->busy_frame = 0;
 }
 
 /* Enters the lane for a record that is none of a block's; NULL: not now. tt_record_end leaves. */

@@ -13,9 +13,7 @@ uint64_t tt_rules_context_end;
 
 #define RULE_LEVELS 4u /* up to 2.8 million rules, 43 MiB; then old ones make room */
 
-int tt_rules_init(void) {
-    return tt_levels_map(&tt_rules, 0, TT_RULES_BITS) == NULL ? -ENOMEM : 0;
-}
+int tt_rules_init(void) { return tt_levels_map(&tt_rules, 0, TT_RULES_BITS) == NULL ? -ENOMEM : 0; }
 
 static void store(TtEntry *entry, uint64_t key, uint64_t bits) {
     atomic_store_explicit(&entry->a, key ^ bits, memory_order_relaxed);
@@ -88,10 +86,9 @@ __attribute__((cold, noinline)) bool tt_rules_get_slow(uint64_t ip, uint32_t epo
         return true;
     }
 
-    struct dl_find_object object;
-    uint64_t addr = ip & TT_KEY_IP_MASK;
+    uint64_t addr = ip & TT_KEY_IP_MASK, module;
     bool is_exact = (ip & TT_KEY_EXACT) != 0;
-    if (_dl_find_object((void *)(is_exact ? addr : addr - 1), &object) != 0) {
+    if (!tt_modules_find(is_exact ? addr : addr - 1, epoch, &module)) {
         /* Code that no loader knows, mostly compiled at run time: not kept, for it may be many. */
         ret_rule->key = ip;
         ret_rule->bits = tt_rule_make(
@@ -99,7 +96,6 @@ __attribute__((cold, noinline)) bool tt_rules_get_slow(uint64_t ip, uint32_t epo
         return true;
     }
 
-    uint64_t module = tt_modules_find(&object, epoch);
     uint64_t key = ip | module << TT_KEY_MODULE_SHIFT;
     if (entry != NULL && rule.key == key && module != 0) {
         /* The same module as ever: the rule holds in the new epoch. */
@@ -108,6 +104,6 @@ __attribute__((cold, noinline)) bool tt_rules_get_slow(uint64_t ip, uint32_t epo
         *ret_rule = rule;
         return true;
     }
-    ret_rule->key = key;
+    *ret_rule = (TtRule){.key = key, .bits = tt_rule_make(TT_RULE_NONE, 0, 0)};
     return tt_engine_learn(key, epoch, &ret_rule->bits);
 }

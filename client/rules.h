@@ -18,20 +18,21 @@
 static inline bool tt_key_is(uint64_t key, uint64_t ip) { return (key ^ ip) << 16 == 0; }
 
 typedef enum TtRuleKind {
-    TT_RULE_SP = 0,       /* CFA = stack pointer + words */
-    TT_RULE_BP = 1,       /* CFA = rbp + words */
+    TT_RULE_SP = 0,        /* CFA = stack pointer + words */
+    TT_RULE_BP = 1,        /* CFA = rbp + words */
     TT_RULE_REALIGNED = 2, /* CFA = the word at rbp - words (gcc's realigned frames); rbp at rbp */
-    TT_RULE_SIGNAL = 3,   /* all from the ucontext at the stack pointer */
-    TT_RULE_END = 4,      /* the outermost frame */
-    TT_RULE_ASK = 5,      /* the engine knows, given all registers */
-    TT_RULE_NONE = 6,     /* nobody knows */
-    TT_RULE_WRONG = 7,    /* no return address at all: no call stands before it */
+    TT_RULE_SIGNAL = 3,    /* all from the ucontext at the stack pointer */
+    TT_RULE_END = 4,       /* the outermost frame */
+    TT_RULE_ASK = 5,       /* the engine knows, given all registers */
+    TT_RULE_NONE = 6,      /* nobody knows */
+    TT_RULE_WRONG = 7,     /* no return address at all: no call stands before it */
 } TtRuleKind;
 
 /* What the return address is read from is always CFA - 8 but after a signal. */
 typedef struct TtRule {
     uint64_t key;  /* with its module */
-    uint64_t bits; /* epoch << 32 | kind << 29 | saved rbp at CFA - 8 n (n < 512, 0: unchanged) << 20 | words */
+    uint64_t bits; /* epoch << 32 | kind << 29 | saved rbp at CFA - 8 n (n < 512, 0: unchanged) <<
+                      20 | words */
 } TtRule;
 
 #define TT_RULE_IS_BP ((uint64_t)1 << 29) /* of the two first kinds */
@@ -80,7 +81,7 @@ bool tt_rules_get_slow(uint64_t ip, uint32_t epoch, TtRule *ret_rule);
  * @ip     below 2^47, with TT_KEY_EXACT or without
  * @epoch  tt_epoch_now() at the beginning of the capture
  *
- * Returns false where the engine is not to be had now: the frame cannot be told, this time. */
+ * Returns false where the engine is not to be had now: only the key is set then. */
 static inline __attribute__((always_inline)) bool tt_rules_get(uint64_t ip, uint32_t epoch,
                                                                TtRule *ret_rule) {
     TtLine *level = atomic_load_explicit(&tt_rules.levels[0], memory_order_relaxed);
@@ -98,8 +99,7 @@ static inline __attribute__((always_inline)) bool tt_rules_get(uint64_t ip, uint
         }
     }
     TtRule rule; /* not *ret_rule, which is to stay in registers */
-    if (!tt_rules_get_slow(ip, epoch, &rule))
-        return false;
+    bool is_known = tt_rules_get_slow(ip, epoch, &rule);
     *ret_rule = rule;
-    return true;
+    return is_known;
 }

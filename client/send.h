@@ -12,13 +12,16 @@ void tt_send_doorbell(TtThread *thread);
 /* Is chunk @number of the lane free to be written? */
 static inline bool tt_send_has_room(const TtThread *thread, uint64_t number) {
     /* Pairs with the release in tt_lane_drain: what was there has been copied out. */
-    uint64_t read =
-        atomic_load_explicit(&thread->control->read_position, memory_order_acquire);
+    uint64_t read = atomic_load_explicit(&thread->control->read_position, memory_order_acquire);
 
     return number < read / TT_CHUNK_BYTES + thread->chunk_count;
 }
 
 /* Waits until it is: in a lossless session as long as the connection stands, else as long as the
- * process has not yet waited TT_WAIT_BOUND_NS in all. Signals are delivered; a handler may leave
- * by longjmp. Returns whether there is room. */
+ * process has not yet waited TT_WAIT_BOUND_NS in all. A broken connection ends the session. Signals
+ * are delivered; a handler may leave by longjmp. Returns whether there is room. */
 bool tt_send_wait(TtThread *thread, uint64_t number);
+
+/* Waits for the daemon's answer as tt_connect_receive does, as long as the session may: who must be
+ * traced for seconds, others for what is left of the process's bound, and then for a moment. */
+long tt_send_receive_answer(int fd, uint8_t *buffer, size_t room, int *ret_fd);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "client/connect.h"
 #include "client/glibc.h"
@@ -17,20 +18,20 @@
 #include "client/names.h"
 #include "client/operators.h"
 #include "client/real.h"
+#include "client/record.h"
+#include "client/send.h"
 #include "client/sys.h"
 
-#define LOOK_EVERY_HOOKS 1024u          /* untraced hooks of a thread between two looks at the clock */
-#define LOOK_EVERY_NS 1000000000u       /* and between two looks for a daemon */
-#define LOSSLESS_ANSWER_NS 5000000000u  /* who must be traced waits longer for the hello's answer */
+#define LOOK_EVERY_HOOKS 1024u    /* untraced hooks of a thread between two looks at the clock */
+#define LOOK_EVERY_NS 1000000000u /* and between two looks for a daemon */
 
-__thread TtSelf tt_self __attribute__((tls_model("initial-exec"))) = {.generation = 1};
-TtGate tt_gate;
+__thread TtSelf tt_self __attribute__((tls_model("initial-exec"))) = {.generation = TT_SELF_NONE};
+TtGate tt_gate; /* all zeros: only anonymous memory can be wiped */
 TtSession tt_session = {.fd = -1, .options = {.follows = true}};
 bool tt_clock_is_tsc;
 const char *tt_program_path = "";
 
-static TtLock lock;                     /* of starting, ending, attaching */
-static uint32_t last_generation = 1;
+static uint32_t last_generation = TT_SELF_NONE;
 static _Atomic uint64_t next_look_ns;
 static char program_path[4096];
 static char **program_arguments;
@@ -85,15 +86,20 @@ static size_t write_hello(void) {
     return (size_t)(at - message);
 }
 
+/* The number may be another file's by now. */
+static void hang_up(void) {
+    if (tt_session.fd >= 0 && tt_connect_cookie(tt_session.fd) == tt_session.fd_cookie)
+        tt_sys_close(tt_session.fd);
+    tt_session.fd = -1;
+}
+
 static int greet(int fd) {
-    uint64_t bound = tt_session.options.is_lossless ? LOSSLESS_ANSWER_NS : TT_WAIT_BOUND_NS;
     int memory_fd = -1;
 
     int r = tt_connect_send(fd, message, write_hello(), -1);
     if (r < 0)
         return r;
-    long len = tt_connect_receive(fd, message, sizeof message, &memory_fd,
-                                  tt_sys_monotonic_ns() + bound);
+    long len = tt_send_receive_answer(fd, message, sizeof message, &memory_fd);
     if (len < 0)
         return (int)len;
     return tt_connect_take_lanes(message, (size_t)len, memory_fd);
@@ -101,7 +107,7 @@ static int greet(int fd) {
 
 /* Under the lock. */
 static int start_locked(void) {
-    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) != 0)
+    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) != TT_GATE_SHUT)
         return 0;
 
     int fd = tt_connect_open();
@@ -112,69 +118,82 @@ static int start_locked(void) {
     tt_session.fd_cookie = tt_connect_cookie(fd);
     int r = greet(fd);
     if (r < 0) {
-        if (tt_connect_cookie(fd) == tt_session.fd_cookie)
-            tt_sys_close(fd);
-        tt_session.fd = -1;
+        hang_up();
         return r;
     }
     tt_stack_restart_session();
-
-    /* The gate first: whoever sees a generation with a shut gate takes itself for a forked child. */
-    uint32_t generation = ++last_generation;
-    atomic_store_explicit(&tt_gate.generation, generation, memory_order_release);
-    __atomic_store_n(&tt_session.generation, generation, __ATOMIC_RELEASE);
+    atomic_store_explicit(&tt_gate.generation, ++last_generation, memory_order_release);
     return 0;
-}
-
-int tt_session_start(void) {
-    uint64_t mask;
-
-    if (tt_session.is_barred)
-        return -EPERM;
-    tt_lock_take(&lock, &mask);
-    int r = start_locked();
-    tt_lock_release(&lock, &mask);
-    return r;
 }
 
 void tt_session_lose(void) {
     uint64_t mask;
 
-    tt_lock_take(&lock, &mask);
-    if (__atomic_exchange_n(&tt_session.generation, 0, __ATOMIC_RELEASE) != 0) {
-        atomic_store_explicit(&tt_gate.generation, 0, memory_order_release);
-        if (tt_connect_cookie(tt_session.fd) == tt_session.fd_cookie)
-            tt_sys_close(tt_session.fd);
-        tt_session.fd = -1;
+    tt_lock_take(&tt_gate.lock, &mask);
+    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) > TT_GATE_SHUT) {
+        atomic_store_explicit(&tt_gate.generation, TT_GATE_SHUT, memory_order_release);
+        hang_up();
         atomic_store_explicit(&next_look_ns, tt_sys_monotonic_ns() + LOOK_EVERY_NS,
                               memory_order_relaxed);
     }
-    tt_lock_release(&lock, &mask);
+    tt_lock_release(&tt_gate.lock, &mask);
 }
 
-/* A child that fork made: a session of its own, which says whose child it is. */
+/* A child that fork made: a session of its own, which says whose child it is. Two processes with
+ * one id would be taken for one, so it gets its own even where nothing is traced yet. */
 static void begin_as_child(void) {
-    tt_lock_after_fork(&lock);
     uint64_t mask;
-    tt_lock_take(&lock, &mask);
-    if (__atomic_exchange_n(&tt_session.generation, 0, __ATOMIC_RELAXED) != 0) {
-        if (tt_connect_cookie(tt_session.fd) == tt_session.fd_cookie)
-            tt_sys_close(tt_session.fd);
-        tt_session.fd = -1;
+
+    tt_lock_take(&tt_gate.lock, &mask);
+    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) == TT_GATE_FORKED) {
+        bool was_traced = tt_session.fd >= 0;
+
+        hang_up();
         tt_lanes_after_fork();
         tt_stack_after_fork();
         memcpy(tt_session.parent_id, tt_session.id, sizeof tt_session.id);
-        tt_session.parent_relation = TT_RELATION_FORK;
+        tt_session.parent_relation = was_traced ? TT_RELATION_FORK : TT_RELATION_NONE;
         TT_SYS3(SYS_getrandom, tt_session.id, sizeof tt_session.id, 0);
+        tt_session.pid = tt_sys_getpid();
         tt_session.start_monotonic_ns = tt_sys_monotonic_ns();
+        atomic_store_explicit(&tt_gate.generation, TT_GATE_SHUT, memory_order_relaxed);
+        tt_session.is_barred |= !tt_session.options.follows;
         is_beginning = true; /* all that it has done so far it did before it was a process */
-        if (!tt_session.options.follows)
-            tt_session.is_barred = true;
-        else
+        if (was_traced && !tt_session.is_barred)
             start_locked();
         is_beginning = false;
     }
-    tt_lock_release(&lock, &mask);
+    tt_lock_release(&tt_gate.lock, &mask);
+}
+
+/* A handler that interrupted a hook may call fork, and the child go on in that hook: then in memory
+ * of its own, at once. fork tells its handlers, _Fork nobody; of a raw clone nothing can be known
+ * in time, and such a child must not return into an allocation. */
+static __typeof__(_Fork) *real_fork;
+
+__attribute__((visibility("default"))) pid_t _Fork(void) {
+    if (real_fork == NULL)
+        real_fork = (__typeof__(_Fork) *)tt_real_next("_Fork");
+
+    pid_t pid = real_fork();
+    if (pid == 0)
+        tt_lanes_after_fork();
+    return pid;
+}
+
+int tt_session_start(void) {
+    uint64_t mask;
+
+    if (tt_session.is_barred || !tt_session.is_ready)
+        return -EPERM;
+    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) == TT_GATE_FORKED)
+        begin_as_child();
+    if (tt_sys_getpid() != tt_session.pid)
+        return -EPERM; /* a vfork child: the memory is its parent's, the process is not */
+    tt_lock_take(&tt_gate.lock, &mask);
+    int r = start_locked();
+    tt_lock_release(&tt_gate.lock, &mask);
+    return r;
 }
 
 /* Rarely: has a daemon come? */
@@ -184,10 +203,9 @@ static void look_again(void) {
 
     uint64_t now = tt_sys_monotonic_ns();
     uint64_t due = atomic_load_explicit(&next_look_ns, memory_order_relaxed);
-    if (now < due || !atomic_compare_exchange_strong_explicit(&next_look_ns, &due,
-                                                              now + LOOK_EVERY_NS,
-                                                              memory_order_relaxed,
-                                                              memory_order_relaxed))
+    if (now < due ||
+        !atomic_compare_exchange_strong_explicit(&next_look_ns, &due, now + LOOK_EVERY_NS,
+                                                 memory_order_relaxed, memory_order_relaxed))
         return;
     tt_session_start();
 }
@@ -196,34 +214,38 @@ static TtThread *attach(uint32_t generation) {
     uint64_t mask;
     TtThread *thread = NULL;
 
-    tt_lock_take(&lock, &mask);
+    tt_lock_take(&tt_gate.lock, &mask);
     if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) == generation) {
-        thread = tt_lanes_attach(tt_sys_gettid());
+        /* A lane goes by its thread's tid, and a vfork child's will be dead before its thread is.
+         */
+        if (tt_sys_getpid() == tt_session.pid)
+            thread = tt_lanes_attach(tt_sys_gettid());
         if (thread != NULL) {
+            if (tt_self.pause_depth > 0)
+                thread->busy_frame = TT_BUSY_PAUSED;
             tt_self.thread = thread;
             tt_self.generation = generation;
         } else {
             /* Declared, though no lane can tell of it. */
-            atomic_fetch_add_explicit(&tt_session.control->dropped_events, 1,
-                                      memory_order_relaxed);
+            atomic_fetch_add_explicit(&tt_session.control->dropped_events, 1, memory_order_relaxed);
         }
     }
-    tt_lock_release(&lock, &mask);
+    tt_lock_release(&tt_gate.lock, &mask);
     return thread;
 }
 
 __attribute__((cold, noinline)) TtThread *tt_session_thread_slow(void) {
     uint32_t generation = atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
 
-    if (generation == 0) {
+    if (generation <= TT_GATE_SHUT) {
         if (tt_session.is_barred || !tt_session.is_ready)
             return NULL;
-        if (__atomic_load_n(&tt_session.generation, __ATOMIC_ACQUIRE) != 0)
+        if (generation == TT_GATE_FORKED)
             begin_as_child();
         else
             look_again();
         generation = atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
-        if (generation == 0)
+        if (generation <= TT_GATE_SHUT)
             return NULL;
     }
     if (tt_self.generation == generation ||
@@ -282,8 +304,7 @@ static void read_options(char **environment) {
 
 static void find_program_path(void) {
     const char *given = (const char *)getauxval(AT_EXECFN);
-    long len =
-        TT_SYS3(SYS_readlink, "/proc/self/exe", program_path, sizeof program_path - 1);
+    long len = TT_SYS3(SYS_readlink, "/proc/self/exe", program_path, sizeof program_path - 1);
 
     if (len > 0)
         program_path[len] = '\0';
@@ -295,7 +316,8 @@ static void find_program_path(void) {
 /* Tracing the tracer would feed it with itself. */
 static bool is_our_own_tool(void) {
     static const char *const names[] = {"tt-daemon", "tt-ctl", "tt-symbolizer"};
-    const char *slash = strrchr(program_path, '/'), *name = slash != NULL ? slash + 1 : program_path;
+    const char *slash = strrchr(program_path, '/'),
+               *name = slash != NULL ? slash + 1 : program_path;
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0)
@@ -306,6 +328,7 @@ static bool is_our_own_tool(void) {
 /* All that may have the loader allocate. */
 static void prepare(int argc, char **argv, char **environment) {
     tt_session.start_monotonic_ns = tt_sys_monotonic_ns();
+    real_fork = (__typeof__(_Fork) *)tt_real_next("_Fork"); /* glibc 2.34 */
     tt_operators_init();
     program_arguments = argv;
     program_argument_count = argc;
@@ -317,7 +340,15 @@ static void prepare(int argc, char **argv, char **environment) {
         return;
 
     tt_clock_init();
-    TT_SYS3(SYS_madvise, &tt_gate, sizeof tt_gate, MADV_WIPEONFORK);
+    atomic_store_explicit(&tt_gate.generation, TT_GATE_SHUT, memory_order_relaxed);
+    /* Without it a child would write on in its parent's lanes. */
+    if (TT_SYS3(SYS_madvise, &tt_gate, sizeof tt_gate, MADV_WIPEONFORK) < 0) {
+        tt_session.is_barred = true;
+        return;
+    }
+    if (&__register_atfork != NULL)
+        __register_atfork(NULL, NULL, tt_lanes_after_fork, NULL);
+    tt_session.pid = tt_sys_getpid();
     TT_SYS3(SYS_getrandom, tt_session.id, sizeof tt_session.id, 0);
     tt_stack_init();
 }
@@ -335,12 +366,12 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
     tt_real_set_aside(false);
     if (tt_session.is_barred)
         return;
+    tt_session.is_ready = true;
     is_beginning = true;
     tt_session_start();
     is_beginning = false;
     atomic_store_explicit(&next_look_ns, tt_sys_monotonic_ns() + LOOK_EVERY_NS,
                           memory_order_relaxed);
-    tt_session.is_ready = true;
 }
 
 __attribute__((destructor(101))) static void end(void) {

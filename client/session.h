@@ -3,22 +3,30 @@
  *
  * A hook asks one question first: does the calling thread's generation equal the gate's? The gate
  * lies in a page that the kernel zeroes in a forked child (MADV_WIPEONFORK: also after _Fork and
- * raw clone, where no atfork handler runs), and is 0 while there is no session. */
+ * raw clone, where no atfork handler runs). */
 #pragma once
 
 #include "client/clock.h"
+#include "client/lock.h"
 #include "client/thread.h"
 
+#define TT_GATE_FORKED                                                                             \
+    0u /* the kernel's zeros: a child that does not know it yet; or no constructor yet */
+#define TT_GATE_SHUT 1u /* not traced */
+#define TT_SELF_NONE 2u /* of a thread: no lane yet. Sessions count on from here */
+
 typedef struct TtSelf {
-    TtThread *thread;    /* this thread's lane, valid for its generation */
-    uint32_t generation; /* of the session that the lane belongs to; 1: none yet */
-    uint32_t countdown;  /* untraced hooks until the next look for a daemon */
+    TtThread *thread;     /* this thread's lane, valid for its generation */
+    uint32_t generation;  /* of the session that the lane belongs to, or TT_SELF_NONE */
+    uint32_t countdown;   /* untraced hooks until the next look for a daemon */
+    uint32_t pause_depth; /* tt_pause; outlives the lane */
 } TtSelf;
 
 extern __thread TtSelf tt_self __attribute__((tls_model("initial-exec")));
 
 typedef struct TtGate {
-    _Alignas(4096) _Atomic uint32_t generation; /* from 2; 0: not traced, or a forked child */
+    _Alignas(4096) _Atomic uint32_t generation; /* of the session, or TT_GATE_ */
+    TtLock lock; /* of starting, ending, attaching; a child finds it free */
 } TtGate;
 
 extern TtGate tt_gate;
@@ -41,9 +49,9 @@ typedef struct TtSession {
     uint8_t id[TT_SESSION_ID_BYTES];
     uint8_t parent_id[TT_SESSION_ID_BYTES];
     TtRelation parent_relation;
-    uint32_t generation; /* as the gate's, but survives a fork: tells a child that it is one */
-    bool is_barred;      /* never to be traced (set-uid, our own tools, TT_* nonsense) */
-    bool is_ready;       /* the constructor has run */
+    int pid;                     /* whose memory this is; a vfork child has another */
+    bool is_barred;              /* never to be traced (set-uid, our own tools, TT_* nonsense) */
+    bool is_ready;               /* the constructor has run */
     uint64_t start_monotonic_ns; /* of the process, as far as we saw it */
 } TtSession;
 

@@ -8,9 +8,13 @@
  * address came from them: a walk would read it next. rbp counts only where something beyond
  * depended on it; most code has numbers in it.
  *
- * Cost in instructions, measured (tests/unit/client/stack-cost.c holds it):
- *   MEASURED
- */
+ * Cost at a depth of d frames, in instructions (gcc 12; tests/unit/client/stack-cost.c holds it),
+ * and in nanoseconds at depth 8, 40 and 100 on the machine that DESIGN.md's figures are from:
+ *
+ *   - the last stack again: 36 + 4.25 d, or 8, 18, 36 ns. Two loads, a comparison with memory and a
+ *     branch are the floor for a word.
+ *   - two other innermost frames: 545 + 4.25 d, or 45, 55, 70 ns
+ *   - walked anew: 250 + 150 d, or 110, 700, 1300 ns */
 #include "client/stack.h"
 
 #include "client/engine.h"
@@ -31,12 +35,13 @@
 
 uint64_t tt_loader_start, tt_loader_size;
 _Atomic bool tt_is_sealed;
+static bool is_ready; /* the tables are there */
 
 /* In the loader, and nowhere else. Weak: it is the loader's, and we name libc alone. */
 extern void *__tls_get_addr(void *) __attribute__((weak));
 
 typedef enum End {
-    END_JOINED,    /* the rest is that of the last stack */
+    END_JOINED, /* the rest is that of the last stack */
     END_WHOLE,
     END_TRUNCATED, /* and would be again, were the same words read */
     END_ODD,       /* truncated for a reason that may not hold the next time */
@@ -48,12 +53,14 @@ typedef struct Walk {
     TtExtent extent;
     uint64_t slot, ip, bp; /* the frame at hand */
     uint32_t epoch;
-    uint32_t count;        /* of cache->fresh */
-    uint32_t joined;       /* index in cache->frames, or DEPTH_MAX */
-    uint32_t asked;        /* how many of the innermost frames the engine was needed for */
-    bool is_exact;         /* ip is marked TT_KEY_EXACT, and not a wild value */
-    bool has_tail;         /* slot, ip and bp were read, but are no frame */
-    bool has_descended;    /* from a handler's stack to one at lower addresses */
+    uint32_t count;     /* of cache->fresh */
+    uint32_t joined;    /* index in cache->frames, or DEPTH_MAX */
+    uint32_t asked;     /* how many of the innermost frames the engine was needed for */
+    bool is_exact;      /* ip is marked TT_KEY_EXACT, and not a wild value */
+    bool has_tail;      /* slot, ip and bp were read, but are no frame */
+    bool is_zero;       /* all of that tail but its slot */
+    bool has_signal;    /* a handler's frames may be on a stack of its own */
+    bool has_descended; /* and that above the one that it interrupted */
 } Walk;
 
 /* The first word that is not as it was, or the one past the last. */
@@ -72,9 +79,8 @@ find_changed(const TtStackWord *word) {
 }
 
 /* The same on a foreign stack: a page that none of the words within it lay in may be gone. */
-static __attribute__((noinline)) const TtStackWord *find_changed_probing(const Walk *walk,
-                                                                         uint64_t slot,
-                                                                         const TtStackWord *word) {
+static __attribute__((noinline)) const TtStackWord *
+find_changed_probing(const Walk *walk, uint64_t slot, const TtStackWord *word) {
     const TtStackWord *end = &walk->cache->words[WORDS_MAX];
     TtExtent extent = walk->extent;
     uint64_t low = slot;
@@ -93,8 +99,8 @@ static __attribute__((noinline)) const TtStackWord *find_changed_probing(const W
     return end;
 }
 
-/* Does the frame at hand, which is @frame's twin, have the rest of the last stack beyond it? Else the
- * first frame of it that lies further out than what changed. */
+/* Does the frame at hand, which is @frame's twin, have the rest of the last stack beyond it? Else
+ * the first frame of it that lies further out than what changed. */
 static inline const TtStackFrame *try_join(Walk *walk, const TtStackFrame *frame, uint32_t count) {
     TtStackCache *cache = walk->cache;
     uint32_t index = (uint32_t)(frame - cache->frames);
@@ -168,7 +174,7 @@ static __attribute__((cold, noinline)) bool step_signal(Walk *walk) {
     }
     walk->slot = sp - 8;
     walk->ip = ip | TT_KEY_EXACT;
-    walk->is_exact = true;
+    walk->is_exact = walk->has_signal = true;
     walk->bp = bp;
     return true;
 }
@@ -217,7 +223,7 @@ static __attribute__((noinline)) bool step_rarely(Walk *walk, uint64_t bits, End
 }
 
 /* Walks outward from the frame at hand until the stack ends or joins the last one. */
-static __attribute__((noinline)) End walk_out(Walk *walk) {
+static inline __attribute__((always_inline)) End walk_out(Walk *walk) {
     TtStackCache *cache = walk->cache;
     const TtStackFrame *cached = &cache->frames[DEPTH_MAX - cache->frame_count];
     TtStackStep *fresh = cache->fresh;
@@ -245,8 +251,7 @@ static __attribute__((noinline)) End walk_out(Walk *walk) {
             end = END_CUT;
             break;
         }
-        if (UNLIKELY(!tt_rules_get(ip, walk->epoch, &rule)))
-            break;
+        bool is_known = tt_rules_get(ip, walk->epoch, &rule);
         if (UNLIKELY(tt_rule_kind(rule.bits) == TT_RULE_WRONG))
             goto tail;
         fresh->slot = slot;
@@ -254,6 +259,8 @@ static __attribute__((noinline)) End walk_out(Walk *walk) {
         fresh->bp = bp;
         fresh->rule = rule.bits;
         fresh++;
+        if (UNLIKELY(!is_known))
+            break;
 
         if (LIKELY((uint32_t)rule.bits >> 30 == 0)) {
             uint64_t base = rule.bits & TT_RULE_IS_BP ? bp : slot + 8;
@@ -289,7 +296,10 @@ static __attribute__((noinline)) End walk_out(Walk *walk) {
 
 tail: /* no frame any more: the end of a stack, or no one knows what */
     walk->has_tail = true;
-    end = ip == 0 || ip == tt_rules_context_end ? END_WHOLE : END_TRUNCATED;
+    /* Where a stack was made by hand, both are 0 (psABI 3.4.1 asks it of rbp): a single 0 may stand
+     * anywhere. */
+    walk->is_zero = (ip | bp) == 0;
+    end = walk->is_zero || ip == tt_rules_context_end ? END_WHOLE : END_TRUNCATED;
 out:
     walk->slot = slot;
     walk->ip = ip;
@@ -332,8 +342,8 @@ static __attribute__((noinline)) TtStackWord *push_rare_words(TtStackWord *word,
 
 /* Gives the new frames their ids and makes them the last stack. Returns the innermost one's id, or
  * 0: no room for a definition. */
-static __attribute__((noinline)) uint32_t rebuild_stack(TtThread *thread, const Walk *walk,
-                                                        End end) {
+static inline __attribute__((always_inline)) uint32_t rebuild_stack(TtThread *thread,
+                                                                    const Walk *walk, End end) {
     TtStackCache *cache = walk->cache;
     TtStackFrame *frame = &cache->frames[walk->joined];
     TtStackWord *word = &cache->words[WORDS_MAX];
@@ -354,7 +364,8 @@ static __attribute__((noinline)) uint32_t rebuild_stack(TtThread *thread, const 
         node = frame->node;
     } else {
         cache->is_whole = end == END_WHOLE;
-        cache->is_ended = end == END_WHOLE && (!walk->has_tail || walk->ip != 0);
+        cache->is_ended = end == END_WHOLE && !walk->is_zero;
+        needs_bp = walk->has_tail && walk->ip == 0;
         cache->is_cut = end == END_CUT;
     }
 
@@ -409,16 +420,19 @@ static __attribute__((noinline)) uint32_t capture_anew(TtThread *thread, uint64_
                                                        uint64_t bp) {
     TtStackCache *cache = &thread->stack;
     uint32_t session = tt_intern_session();
-    Walk walk = {
-        .cache = cache,
-        .extent = tt_extent_begin(cache, slot),
-        .slot = slot,
-        .ip = ip,
-        .bp = bp,
-        .epoch = tt_epoch_now(),
-        .joined = DEPTH_MAX,
-    };
+    Walk walk;
 
+    if (UNLIKELY(!is_ready))
+        return TT_STACK_NONE;
+    walk.cache = cache;
+    walk.slot = slot;
+    walk.ip = ip;
+    walk.bp = bp;
+    walk.epoch = tt_epoch_now();
+    walk.joined = DEPTH_MAX;
+    walk.asked = 0;
+    walk.is_exact = walk.has_tail = walk.is_zero = walk.has_signal = walk.has_descended = false;
+    tt_extent_begin(&walk.extent, cache, slot);
     if (cache->session == 0)
         cache->session = session;
     if (UNLIKELY(cache->session != session))
@@ -439,7 +453,7 @@ static __attribute__((noinline)) uint32_t capture_anew(TtThread *thread, uint64_
         return TT_STACK_NONE;
 
     uint32_t id = rebuild_stack(thread, &walk, end);
-    if (UNLIKELY(walk.extent.is_foreign && !walk.has_descended && end != END_ODD && id != 0))
+    if (UNLIKELY(walk.extent.is_foreign && !walk.has_signal && end != END_ODD && id != 0))
         tt_extent_learn(cache, slot, cache->frames[DEPTH_MAX - 1].slot, cache->is_whole);
     return id;
 }
@@ -480,6 +494,7 @@ int tt_stack_init(void) {
     find_context_end();
     if ((r = tt_rules_init()) < 0 || (r = tt_intern_init()) < 0 || (r = tt_modules_init()) < 0)
         return r;
+    is_ready = true;
     return tt_engine_init();
 }
 
@@ -493,6 +508,4 @@ void tt_stack_after_fork(void) {
 
 void tt_stack_seal(void) { atomic_store_explicit(&tt_is_sealed, true, memory_order_relaxed); }
 
-void tt_stack_advance_epoch(void) {
-    atomic_fetch_add_explicit(&tt_epoch, 1, memory_order_acq_rel);
-}
+void tt_stack_advance_epoch(void) { atomic_fetch_add_explicit(&tt_epoch, 1, memory_order_acq_rel); }

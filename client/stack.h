@@ -45,21 +45,21 @@ typedef struct TtStackCache {
     uint32_t frame_count; /* 0: nothing is known */
     uint32_t epoch;       /* of the modules when it was walked; 0: memory must be proven first */
     uint32_t real_epoch;
-    uint32_t session;     /* that the nodes' ids belong to; 0: the next capture's */
+    uint32_t session; /* that the nodes' ids belong to; 0: the next capture's */
     bool is_whole;
-    bool is_ended;        /* by a frame's own word, not by a 0 that may stand anywhere */
-    bool is_cut;          /* at TT_STACK_DEPTH_MAX */
+    bool is_ended;                  /* by a frame's own word, not by a 0 that may stand anywhere */
+    bool is_cut;                    /* at TT_STACK_DEPTH_MAX */
     uint64_t stack_low, stack_high; /* verified readable part of the thread's own stack */
     uint64_t thread_pointer;        /* whose stack that is */
-    uint64_t refused;               /* 64 KiB of address space that are not part of it */
+    uint32_t learn_delay, learn_wait; /* captures until it is looked at again how far it reaches */
     TtStackFrame frames[TT_STACK_DEPTH_MAX + 1]; /* and one that ends every search */
     TtStackWord words[TT_STACK_WORDS_MAX + 1];   /* and one that never compares equal */
     TtStackStep fresh[TT_STACK_DEPTH_MAX];       /* of the walk at work, innermost first */
 } TtStackCache;
 
 /* Prepares rules, engine and intern table. In the library's constructor only (it loads the unwind
- * engine by dlmopen, which takes the loader's lock). Returns 0 or a negative errno: stacks then
- * end at the first frame that needs the engine, truncated. */
+ * engine by dlmopen, which takes the loader's lock). Returns 0 or a negative errno: without the
+ * engine stacks are cut at the first frame, without memory they are TT_STACK_NONE. */
 int tt_stack_init(void);
 
 /* The id of the calling thread's stack.
@@ -69,9 +69,10 @@ int tt_stack_init(void);
  * @cfa     stack pointer of the caller after the hook returns (address of the return address + 8)
  * @bp      rbp of the caller
  *
- * Returns the id; TT_STACK_NONE where not even one frame is known; TT_STACK_ROOT (0) where a definition could
- * not be written because the lane is full: then the event must be dropped. No allocation, no
- * loader lock, under 700 bytes of the program's stack; errno is kept. Not reentrant within a thread. */
+ * Returns the id; TT_STACK_NONE where not even one frame is known; TT_STACK_ROOT (0) where a
+ * definition could not be written because the lane is full: then the event must be dropped. No
+ * allocation, no loader lock, under 750 bytes of the program's stack; errno is kept. Not reentrant
+ * within a thread. */
 uint32_t tt_stack_capture(struct TtThread *thread, uint64_t ip, uint64_t cfa, uint64_t bp);
 
 /* A new session (fork, reconnect): ids begin anew, rules stay. Threads of the new session need
@@ -83,9 +84,7 @@ void tt_stack_after_fork(void);
 
 /* Does @ip lie in the dynamic loader? A free from there may be part of a dlclose. */
 extern uint64_t tt_loader_start, tt_loader_size; /* set by tt_stack_init */
-static inline bool tt_stack_is_loader(uint64_t ip) {
-    return ip - tt_loader_start < tt_loader_size;
-}
+static inline bool tt_stack_is_loader(uint64_t ip) { return ip - tt_loader_start < tt_loader_size; }
 
 /* The program has forbidden system calls, and breaking that may kill it (seccomp): from here on
  * none is made. Stacks are verified, reused and walked as before; what is not yet known truncates

@@ -13,25 +13,25 @@
 typedef struct TtThread {
     /* The hot lines. */
     uint8_t *at;       /* where the next event goes */
-    uint8_t *limit;    /* no event may begin at or after this; == at's chunk start while there is no chunk */
+    uint8_t *limit;    /* no event may begin at or after this; == at's chunk start while there is no
+                          chunk */
     uint64_t position; /* lane position that corresponds to @at == chunk start */
     uint8_t *chunk;    /* start of the current chunk */
     TtLaneControl *control;
     TtDelta delta;
     uint64_t event_count; /* heap events of this lane so far, lost ones too */
     uintptr_t busy_frame; /* frame address of the hook at work in this thread, or 0 */
-    uint32_t pause_depth; /* tt_pause */
+    uint32_t generation;  /* of the session that the lane belongs to */
     uint32_t tid;
 
     /* Colder. */
-    uint32_t lane;          /* index in the session */
+    uint32_t lane; /* index in the session */
     uint32_t scope_depth;
-    uint8_t *lane_chunks;   /* the lane's ring */
-    uint32_t chunk_count;   /* chunks in the ring, a power of two */
-    uint32_t name_checks;
-    uint64_t gap_count;     /* events lost since the last gap record */
+    uint8_t *lane_chunks; /* the lane's ring */
+    uint32_t chunk_count; /* chunks in the ring, a power of two */
+    uint64_t gap_count;   /* events lost since the last gap record */
     uint64_t gap_first_stamp, gap_last_stamp;
-    uint64_t wait_spent_ns; /* of the bounded wait that this process is willing to make */
+    const void *operator_ptr; /* the block of the operator at work (operators.c) */
     char name[16];
 
     TtStackCache stack;

@@ -13,6 +13,13 @@
 
 #include <stddef.h>
 
+/* What a pointer leads to is neither read nor written: it need not be initialized. */
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#define TT_UNREAD_(n) __attribute__((access(none, n)))
+#else
+#define TT_UNREAD_(n)
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -31,7 +38,7 @@ int tt_init(void);
  * @type  copied; NULL or "" where unknown
  *
  * Returns 0, -ENOTCONN, -EINVAL without a name, -ENOBUFS: the lane is full. */
-int tt_track(const void *ptr, const char *name, const char *type);
+int tt_track(const void *ptr, const char *name, const char *type) TT_UNREAD_(1);
 
 /* Writes this process's state, all events up to this call in it. The file appears whole or not at
  * all (what is no regular file, such as a pipe, is written to directly).
@@ -52,14 +59,15 @@ void tt_resume(void);
 int tt_mark(const char *name);
 
 /* For programs with allocators of their own: a block was born, resized, or is about to be freed
- * (call it before the address can be given out again). Addresses need no alignment. */
-void tt_report_alloc(const void *ptr, size_t size);
-void tt_report_realloc(const void *old, const void *ptr, size_t size);
-void tt_report_free(const void *ptr);
+ * (call it before the address can be given out again). A block resized to NULL is freed. Addresses
+ * need no alignment. */
+void tt_report_alloc(const void *ptr, size_t size) TT_UNREAD_(1);
+void tt_report_realloc(const void *old, const void *ptr, size_t size) TT_UNREAD_(1) TT_UNREAD_(2);
+void tt_report_free(const void *ptr) TT_UNREAD_(1);
 
 /* What the macros expand to; call the macros. */
 int tt_track_at(const void *ptr, const char *name, const char *type, const char *file, int line,
-                const char *function);
+                const char *function) TT_UNREAD_(1);
 void tt_scope_enter(const char *name);
 void tt_scope_leave(const int *unused);
 
@@ -92,13 +100,13 @@ void tt_scope_leave(const int *unused);
 extern "C++" {
 namespace tt_detail {
 
-template <typename T> inline const void *address_of(T *ptr, int) {
-    return (const void *)ptr;
-}
-template <typename T> inline auto address_of(const T &owner, int) -> decltype((const void *)owner.get()) {
+template <typename T> inline const void *address_of(T *ptr, int) { return (const void *)ptr; }
+template <typename T>
+inline auto address_of(const T &owner, int) -> decltype((const void *)owner.get()) {
     return (const void *)owner.get();
 }
-template <typename T> inline auto address_of(const T &owner, long) -> decltype((const void *)owner.data()) {
+template <typename T>
+inline auto address_of(const T &owner, long) -> decltype((const void *)owner.data()) {
     return (const void *)owner.data();
 }
 

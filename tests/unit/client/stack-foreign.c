@@ -80,7 +80,7 @@ NOINLINE void co_leaf(Coroutine *co) {
     *(chain.root == TT_STACK_ROOT ? &whole_count : &truncated_count) += 1;
 }
 
-static NOINLINE void co_yield(Coroutine *co) {
+static NOINLINE void co_yield (Coroutine *co) {
     if (co->kind == KIND_CONTEXT)
         swapcontext(&co->context, &co->resumer);
     else
@@ -94,7 +94,7 @@ NOINLINE void co_recurse(Coroutine *co, unsigned depth) {
     co->depth++;
     co_leaf(co);
     if (rand_r(&co->seed) % 3 == 0)
-        co_yield(co);
+        co_yield (co);
     if (depth > 0)
         co_recurse(co, depth - 1);
     co_leaf(co);
@@ -106,11 +106,11 @@ NOINLINE void co_main(Coroutine *co) {
     for (int i = 0; i < 3; i++) {
         co_recurse(co, (unsigned)rand_r(&co->seed) % 30);
         co_leaf(co);
-        co_yield(co);
+        co_yield (co);
     }
     co->is_done = true;
     for (;;)
-        co_yield(co);
+        co_yield (co);
 }
 
 static void co_prepare(Coroutine *co, char *stack, size_t len) {
@@ -271,10 +271,10 @@ extern void *__libc_stack_end;
 /* From the frame at hand to where stacks end, and everywhere else. */
 static void sweep(void) {
     uint64_t here = (uint64_t)__builtin_frame_address(0), end = (uint64_t)__libc_stack_end;
-    const uint64_t odd[] = {0,      1,          8,          4095,        4096,
-                            ~0ull,  ~7ull,      1ull << 47, 1ull << 63,  (1ull << 47) - 8,
-                            end,    end - 8,    end - 16,   end + 4096,  here,
-                            here+1, here - 128, here - 8,   here & ~15ull};
+    const uint64_t odd[] = {0,        1,          8,          4095,         4096,
+                            ~0ull,    ~7ull,      1ull << 47, 1ull << 63,   (1ull << 47) - 8,
+                            end,      end - 8,    end - 16,   end + 4096,   here,
+                            here + 1, here - 128, here - 8,   here & ~15ull};
 
     for (size_t i = 0; i < G_N_ELEMENTS(odd); i++)
         victim(odd[i]);
@@ -319,8 +319,8 @@ static void fault_E07_rbp_anywhere(void) {
     munmap(mapped, STACK_BYTES);
 }
 
-/* rbp points to memory beyond the stack at hand: zeros, or what looks like frames. It was there when
- * the last stack was taken; now it is not. */
+/* rbp points to memory beyond the stack at hand: zeros, or what looks like frames. It was there
+ * when the last stack was taken; now it is not. */
 static char *prey;
 
 static NOINLINE uint64_t here(void) { return (uint64_t)__builtin_return_address(0); }

@@ -100,8 +100,8 @@ static void fault_B13_two_libraries_in_turn(void) {
     g_assert_cmpuint(support_counts().gone, >, 0);
 }
 
-/* Stack, addresses and rules are the same: only the module tells them apart, and nothing is captured
- * while it changes. */
+/* Stack, addresses and rules are the same: only the module tells them apart, and nothing is
+ * captured while it changes. */
 static void fault_I11_twins_in_turn(void) {
     unsigned shared_base_count = 0;
     uint64_t bases[2] = {0}, id;
@@ -192,7 +192,8 @@ int main(int argc, char **argv) {
         return 2;
     }
     g_test_add_func("/stack/the_main_program_has_its_path", the_main_program_has_its_path);
-    g_test_add_func("/stack/a_module_is_told_once_in_a_session", a_module_is_told_once_in_a_session);
+    g_test_add_func("/stack/a_module_is_told_once_in_a_session",
+                    a_module_is_told_once_in_a_session);
     g_test_add_func("/stack/fault_B13_two_libraries_in_turn", fault_B13_two_libraries_in_turn);
     g_test_add_func("/stack/fault_I11_twins_in_turn", fault_I11_twins_in_turn);
     g_test_add_func("/stack/fault_B13_file_replaced", fault_B13_file_replaced);

@@ -9,12 +9,12 @@
 #include "stack-support.h"
 
 #define NOINLINE __attribute__((noinline))
-#define CAPTURES 35000u
+#define CAPTURES 12000u
 #define THREADS 2
 
 typedef struct Way {
     GRand *random;
-    unsigned left;  /* captures still to be made */
+    unsigned left; /* captures still to be made */
     unsigned depth;
     volatile uint64_t sink;
 } Way;

@@ -238,10 +238,9 @@ static void fault_E04_stack_of_a_thread_that_ended(void) {
         pthread_attr_init(&attr);
         /* Of another size now and then: the same memory in part. */
         pthread_attr_setstacksize(&attr, round % 4 == 0 ? 1 << 20 : 65536);
-        g_assert_cmpint(
-            pthread_create(&thread, &attr, round % 2 ? thread_main : other_main,
-                           GINT_TO_POINTER(round % 6)),
-            ==, 0);
+        g_assert_cmpint(pthread_create(&thread, &attr, round % 2 ? thread_main : other_main,
+                                       GINT_TO_POINTER(round % 6)),
+                        ==, 0);
         pthread_join(thread, NULL);
     }
 }

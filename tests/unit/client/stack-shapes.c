@@ -126,7 +126,8 @@ static NOINLINE int many_arguments(int a, int b, int c, int d, int e, int f, int
 
 static NOINLINE void pushed_arguments(int n) {
     sink += many_arguments(n, n + 1, n + 2, 3, 4, 5, n * 3, n * 7, n);
-    sink += many_arguments(1, n + 1, n + 2, 3, many_arguments(n, 1, 2, 3, 4, 5, 6, 7, 8), 5, n * 3, 7, n);
+    sink += many_arguments(1, n + 1, n + 2, 3, many_arguments(n, 1, 2, 3, 4, 5, 6, 7, 8), 5, n * 3,
+                           7, n);
 }
 
 /* rbp and the others full of numbers, if the compiler has frame pointers omitted. */
@@ -294,6 +295,45 @@ static void fault_E14_user_given_stack(void) {
     munmap(stack, len);
 }
 
+/* A capture of what was never seen before, on a stack filled with a pattern. */
+#define PATTERN 0xa5a5a5a5a5a5a5a5u
+static char *painted;
+static size_t used_bytes;
+
+static __attribute__((noinline)) void capture_on_paint(void) {
+    uint64_t *here = __builtin_frame_address(0), *low = (uint64_t *)(void *)painted;
+
+    support_thread();
+    for (uint64_t *at = low; at < here - 64; at++)
+        *at = PATTERN;
+    support_hook();
+    while (*low == PATTERN)
+        low++;
+    used_bytes = (size_t)((char *)here - (char *)low);
+}
+
+static __attribute__((noinline)) void *paint_main(void *data) {
+    capture_on_paint();
+    sink++;
+    return data;
+}
+
+static void fault_E09_needs_little_stack(void) {
+    size_t len = 1 << 16;
+    pthread_attr_t attr;
+    pthread_t thread;
+
+    painted = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pthread_attr_init(&attr);
+    pthread_attr_setstack(&attr, painted, len);
+    tt_stack_advance_epoch();
+    g_assert_cmpint(pthread_create(&thread, &attr, paint_main, NULL), ==, 0);
+    pthread_join(thread, NULL);
+    munmap(painted, len);
+    g_test_message("%zu bytes of stack from the hook's caller on", used_bytes);
+    g_assert_cmpuint(used_bytes, <, 1024);
+}
+
 /* The plugin's resolver of an indirect function runs below the loader's lazy binding, whose frame
  * has its CFA in rbx. */
 static void fault_E10_lazy_binding(void) {
@@ -322,10 +362,12 @@ static void fault_E10_lazy_binding(void) {
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     support_init();
+    g_test_add_func("/stack/fault_E09_needs_little_stack", fault_E09_needs_little_stack);
     g_test_add_func("/stack/recursion", recursion);
     g_test_add_func("/stack/fault_E02_deep_recursion_is_cut", fault_E02_deep_recursion_is_cut);
     g_test_add_func("/stack/fault_E03_shapes", shapes);
-    g_test_add_func("/stack/fault_E05_longjmp_and_another_path", fault_E05_longjmp_and_another_path);
+    g_test_add_func("/stack/fault_E05_longjmp_and_another_path",
+                    fault_E05_longjmp_and_another_path);
     g_test_add_func("/stack/fault_E08_signal_handlers", fault_E08_signal_handlers);
     g_test_add_func("/stack/fault_E10_lazy_binding", fault_E10_lazy_binding);
     g_test_add_func("/stack/fault_E14_threads_end_cleanly", fault_E14_threads_end_cleanly);

@@ -195,12 +195,11 @@ Counts support_counts(void) {
 
 static void show(const Chain *chain, void *const *ips, size_t count) {
     for (size_t i = 0; i < chain->count || i < count; i++)
-        g_test_message("%3zu  ours %#14" G_GINT64_MODIFIER "x %-24s judge %#14" G_GINT64_MODIFIER
-                       "x %s",
-                       i, i < chain->count ? chain->ips[i] : 0,
-                       i < chain->count ? support_name(chain->ips[i]) : "",
-                       i < count ? (uint64_t)ips[i] : 0,
-                       i < count ? support_name((uint64_t)ips[i]) : "");
+        g_test_message(
+            "%3zu  ours %#14" G_GINT64_MODIFIER "x %-24s judge %#14" G_GINT64_MODIFIER "x %s", i,
+            i < chain->count ? chain->ips[i] : 0,
+            i < chain->count ? support_name(chain->ips[i]) : "", i < count ? (uint64_t)ips[i] : 0,
+            i < count ? support_name((uint64_t)ips[i]) : "");
 }
 
 /* A frame of its own, so that both begin at the same return address. */
