@@ -125,11 +125,11 @@ static gboolean start(Root *root, const Options *options, GError **error) {
     if (!tt_service_open(&root->service, options->socket_dir, error))
         return FALSE;
     clean_environment();
-    root->intake = tt_intake_new(g_steal_fd(&root->service.events_fd), &intake_options, on_export,
-                                 root);
+    root->intake =
+        tt_intake_new(g_steal_fd(&root->service.events_fd), &intake_options, on_export, root);
     root->exporter = tt_exporter_new(root->intake);
-    root->control = tt_control_new(g_steal_fd(&root->service.control_fd), root->intake,
-                                   root->exporter, error);
+    root->control =
+        tt_control_new(g_steal_fd(&root->service.control_fd), root->intake, root->exporter, error);
     return root->control != NULL;
 }
 

@@ -21,7 +21,7 @@
 #define BACKLOG 4096
 #define LOCK_FILE ".lock"
 
-G_DEFINE_QUARK(tt-service-error-quark, tt_service_error)
+G_DEFINE_QUARK(tt - service - error - quark, tt_service_error)
 
 /* -- Sockets from the service manager --------------------------------------------------------- */
 
@@ -57,11 +57,10 @@ static int count_passed(char ***ret_names) {
     int passed = 0;
 
     if (pid && count && g_ascii_string_to_unsigned(pid, 10, 0, G_MAXINT, &number, NULL) &&
-        (pid_t)number == getpid() &&
-        g_ascii_string_to_unsigned(count, 10, 0, 64, &number, NULL)) {
+        (pid_t)number == getpid() && g_ascii_string_to_unsigned(count, 10, 0, 64, &number, NULL)) {
         passed = (int)number;
-        *ret_names = g_strsplit(g_getenv("LISTEN_FDNAMES") ? g_getenv("LISTEN_FDNAMES") : "", ":",
-                                -1);
+        *ret_names =
+            g_strsplit(g_getenv("LISTEN_FDNAMES") ? g_getenv("LISTEN_FDNAMES") : "", ":", -1);
     }
     g_unsetenv("LISTEN_PID");
     g_unsetenv("LISTEN_FDS");

@@ -103,7 +103,8 @@ static void run_call(gpointer data) {
     Call *call = data;
 
     call->run(call->data);
-    /* The caller's frame holds the call: signal under the lock, it is gone once that is given up. */
+    /* The caller's frame holds the call: signal under the lock, it is gone once that is given up.
+     */
     g_mutex_lock(&call->lock);
     call->has_returned = TRUE;
     g_cond_signal(&call->returned);

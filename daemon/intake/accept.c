@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The door to the street. Anybody of the same user may knock, as often as he likes, and say nothing:
- * silent ones are bounded in number and in time, the oldest go first, and a real program is served
- * in the moment in which it is accepted, for its hello is there by then. */
+/* The door to the street. Anybody of the same user may knock, as often as he likes, and say
+ * nothing: silent ones are bounded in number and in time, the oldest go first, and a real program
+ * is served in the moment in which it is accepted, for its hello is there by then. */
 #include "intake/accept.h"
 
 #include <errno.h>
@@ -75,8 +75,8 @@ static void refuse(TtAccept *accept, int fd, const struct ucred *credentials, co
 static gboolean hear(TtAccept *accept, int *fd, const struct ucred *credentials) {
     TtCaller caller = {.socket_fd = *fd, .credentials = *credentials};
     g_autofree char *refusal = NULL;
-    gssize len = tt_message_receive(*fd, accept->message, sizeof accept->message,
-                                    &caller.passed_fd);
+    gssize len =
+        tt_message_receive(*fd, accept->message, sizeof accept->message, &caller.passed_fd);
 
     if (len == -EAGAIN)
         return FALSE;
@@ -118,9 +118,8 @@ static gboolean on_deadline(gpointer data) {
     if (peer) {
         gint64 left_us = peer->deadline_us - g_get_monotonic_time();
 
-        accept->deadline_source =
-            add_source(accept, g_timeout_source_new((guint)(MAX(left_us, 0) / 1000 + 1)),
-                       on_deadline, accept);
+        accept->deadline_source = add_source(
+            accept, g_timeout_source_new((guint)(MAX(left_us, 0) / 1000 + 1)), on_deadline, accept);
     }
     return G_SOURCE_REMOVE;
 }
@@ -136,8 +135,8 @@ static void keep_silent(TtAccept *accept, int fd, const struct ucred *credential
     peer->deadline_us = g_get_monotonic_time() + SILENT_US;
     peer->link.data = peer;
     g_queue_push_tail_link(&accept->silent, &peer->link);
-    peer->source = add_source(accept, g_unix_fd_source_new(fd, G_IO_IN), G_SOURCE_FUNC(on_peer),
-                              peer);
+    peer->source =
+        add_source(accept, g_unix_fd_source_new(fd, G_IO_IN), G_SOURCE_FUNC(on_peer), peer);
     if (!accept->deadline_source)
         on_deadline(accept);
 }
@@ -178,8 +177,7 @@ static void rest(TtAccept *accept, int error) {
         free_peer(g_queue_peek_head(&accept->silent));
     drop_source(&accept->listen_source);
     if (!accept->retry_source)
-        accept->retry_source =
-            add_source(accept, g_timeout_source_new(RETRY_MS), on_retry, accept);
+        accept->retry_source = add_source(accept, g_timeout_source_new(RETRY_MS), on_retry, accept);
 }
 
 void tt_accept_poll(TtAccept *accept) {

@@ -66,4 +66,3 @@ void tt_calibration_get_scale(const TtCalibration *calibration, const TtStampClo
                        << (SCALE_SHIFT + clock->shift)) /
                       (now.tsc - calibration->tsc));
 }
-

@@ -109,8 +109,7 @@ gsize tt_lane_drain(TtLane *lane, TtDrain *drain) {
         return 0;
 
     /* Pairs with the release in tt_lane_publish. */
-    guint64 published =
-        atomic_load_explicit(&lane->control->write_position, memory_order_acquire);
+    guint64 published = atomic_load_explicit(&lane->control->write_position, memory_order_acquire);
     if (lane->last_position != G_MAXUINT64)
         published = lane->last_position;
     guint64 start = lane->position;
@@ -136,8 +135,7 @@ gsize tt_lane_drain(TtLane *lane, TtDrain *drain) {
     lane->is_complete = lane->position == published;
     if (lane->position > start) {
         /* Pairs with the acquire in tt_send_has_room. */
-        atomic_store_explicit(&lane->control->read_position, lane->position,
-                              memory_order_release);
+        atomic_store_explicit(&lane->control->read_position, lane->position, memory_order_release);
         tt_lane_wake_writer(lane);
     }
     return (gsize)(lane->position - start);
@@ -238,9 +236,10 @@ static gboolean queue_record(TtLane *lane, const TtRawRecord *raw) {
 
 /* Has the loss that a chunk's head tells of stand before the chunk's events. */
 static void queue_loss(TtLane *lane) {
-    lane->items[lane->count++] = (TtEvent){
-        .stamp = lane->last_stamp, .size = lane->owed_count, .op = TT_ITEM_IS_LOSS,
-        .thread = lane->thread};
+    lane->items[lane->count++] = (TtEvent){.stamp = lane->last_stamp,
+                                           .size = lane->owed_count,
+                                           .op = TT_ITEM_IS_LOSS,
+                                           .thread = lane->thread};
     lane->event_count = tt_saturating_add(lane->event_count, lane->owed_count);
     lane->owed_count = 0;
 }

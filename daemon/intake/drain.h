@@ -47,12 +47,12 @@ typedef struct TtLane {
     TtChunkReader reader;
     guint64 piece_end; /* position after the piece that the reader stands in */
     gboolean is_chunk_over;
-    guint16 thread;     /* index of the chunk's writer */
-    guint32 tid;        /* of the chunk's writer; 0: none yet */
-    guint64 last_stamp; /* of the last item decoded: the next has no lesser one */
+    guint16 thread;      /* index of the chunk's writer */
+    guint32 tid;         /* of the chunk's writer; 0: none yet */
+    guint64 last_stamp;  /* of the last item decoded: the next has no lesser one */
     guint64 event_count; /* heap events decoded, lost ones as far as declared */
-    guint64 gap_count;  /* of those, lost ones that the lane's own counter knows */
-    guint64 owed_count; /* lost ones that the chunk's head tells of and no gap yet */
+    guint64 gap_count;   /* of those, lost ones that the lane's own counter knows */
+    guint64 owed_count;  /* lost ones that the chunk's head tells of and no gap yet */
 
     TtEvent *items; /* TT_LANE_ITEMS; NULL while the lane was never used */
     guint head, count;
@@ -61,15 +61,15 @@ typedef struct TtLane {
 } TtLane;
 
 /* @control and @chunks are borrowed. */
-TtLane *tt_lane_new(guint index, TtLaneControl *control, const guint8 *chunks,
-                    guint32 chunk_count);
+TtLane *tt_lane_new(guint index, TtLaneControl *control, const guint8 *chunks, guint32 chunk_count);
 void tt_lane_free(TtLane *lane, TtDrain *drain);
 
 /* The writer is gone: what is published now is all there will be. */
 void tt_lane_finish(TtLane *lane);
 
 /* Copies what was published since the last call, as far as the backlog allows (one chunk is always
- * allowed), makes its room in the ring free and wakes a writer who waits for it. Returns the bytes. */
+ * allowed), makes its room in the ring free and wakes a writer who waits for it. Returns the bytes.
+ */
 gsize tt_lane_drain(TtLane *lane, TtDrain *drain);
 
 /* Wakes a writer who waits for room, if there is one. */

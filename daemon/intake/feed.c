@@ -18,10 +18,10 @@
 #include "intake/merger.h"
 #include "intake/messages.h"
 
-#define SLICE_BYTES (1u << 20)               /* decoded before other sessions have their turn */
-#define BUSY_BYTES (4u * TT_CHUNK_BYTES)     /* found so much: look again at once */
+#define SLICE_BYTES (1u << 20)           /* decoded before other sessions have their turn */
+#define BUSY_BYTES (4u * TT_CHUNK_BYTES) /* found so much: look again at once */
 #define MESSAGES_AT_ONCE 64
-#define TICK_FAST_MS 5u   /* there is more than a chunk each time, and nobody rings */
+#define TICK_FAST_MS 5u /* there is more than a chunk each time, and nobody rings */
 #define TICK_MS 250u
 #define TICK_SLOW_MS 2000u
 #define STATUS_TRY_MS 10u /* how the process ended is known when it was reaped */
@@ -105,16 +105,15 @@ static void refresh_drops(TtFeed *feed) {
     guint64 unlaned =
         atomic_load_explicit(&get_control(feed)->dropped_events, memory_order_relaxed);
 
-    tt_session_set_dropped(feed->session,
-                           tt_merger_get_undeclared_drops(feed->merger, unlaned));
+    tt_session_set_dropped(feed->session, tt_merger_get_undeclared_drops(feed->merger, unlaned));
 }
 
 /* -- The end ---------------------------------------------------------------------------------- */
 
 static void apply_exit_status(TtFeed *feed, gint status) {
-    TtSessionState state = status < 0             ? TT_SESSION_ENDED
-                           : WIFSIGNALED(status)  ? TT_SESSION_KILLED
-                                                  : TT_SESSION_EXITED;
+    TtSessionState state = status < 0            ? TT_SESSION_ENDED
+                           : WIFSIGNALED(status) ? TT_SESSION_KILLED
+                                                 : TT_SESSION_EXITED;
 
     tt_session_end(feed->session, state, status, 0);
 }
@@ -181,8 +180,8 @@ static void finish_end(TtFeed *feed) {
     if (feed->cause == CAUSE_PROCESS) {
         end_process(feed);
     } else {
-        tt_session_end(feed->session,
-                       feed->cause == CAUSE_EXEC ? TT_SESSION_EXEC : TT_SESSION_LOST, -1, 0);
+        tt_session_end(feed->session, feed->cause == CAUSE_EXEC ? TT_SESSION_EXEC : TT_SESSION_LOST,
+                       -1, 0);
         tt_process_close(&feed->process);
     }
     tell_ended(feed);
@@ -403,7 +402,22 @@ static void arm_tick(TtFeed *feed, guint ms) {
     feed->tick_source = add_source(feed, g_timeout_source_new(ms), on_tick);
 }
 
-void tt_feed_supersede(TtFeed *feed) {
+/* The process ended before it was known that this image had ended earlier. */
+static void correct_cause(TtFeed *feed) {
+    feed->cause = CAUSE_EXEC;
+    if (!is_over(feed))
+        return;
+    drop_source(&feed->status_source);
+    tt_process_close(&feed->process);
+    tt_session_end(feed->session, TT_SESSION_EXEC, -1, 0);
+    tell_ended(feed);
+}
+
+void tt_feed_supersede(TtFeed *feed, gboolean is_replaced) {
+    if (is_replaced && feed->cause == CAUSE_PROCESS)
+        correct_cause(feed);
+    else if (is_replaced)
+        begin_end(feed, CAUSE_EXEC);
     if (feed->cause == CAUSE_NONE && feed->socket_fd >= 0 && !read_socket(feed))
         g_assert(feed->socket_fd < 0);
     if (feed->cause != CAUSE_NONE)
@@ -444,11 +458,10 @@ static void begin(gpointer data) {
     TtFeed *feed = data;
 
     feed->session = tt_session_new(feed->info, &feed->limits);
-    feed->merger =
-        tt_merger_new(feed->session, &feed->clock, feed->backlog, feed->ahead_max);
+    feed->merger = tt_merger_new(feed->session, &feed->clock, feed->backlog, feed->ahead_max);
     tt_merger_add_segment(feed->merger, &g_array_index(feed->segments, TtSegment, 0));
-    feed->socket_source = add_source(feed, g_unix_fd_source_new(feed->socket_fd, G_IO_IN),
-                                     G_SOURCE_FUNC(on_socket));
+    feed->socket_source =
+        add_source(feed, g_unix_fd_source_new(feed->socket_fd, G_IO_IN), G_SOURCE_FUNC(on_socket));
     feed->process_source = add_source(feed, g_unix_fd_source_new(feed->process.fd, G_IO_IN),
                                       G_SOURCE_FUNC(on_process));
     arm_tick(feed, TICK_MS);

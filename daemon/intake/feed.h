@@ -67,8 +67,9 @@ gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp);
 
 TtSession *tt_feed_get_session(TtFeed *feed);
 
-/* Its process has said hello anew. */
-void tt_feed_supersede(TtFeed *feed);
+/* Its process has said hello anew. @is_replaced: by another image, as tt_feed_was_replaced_by()
+ * found in time; by now that one may have ended too. */
+void tt_feed_supersede(TtFeed *feed, gboolean is_replaced);
 
 /* Its parent was told how it ended. */
 void tt_feed_tell_exit_status(TtFeed *feed, gint wait_status);

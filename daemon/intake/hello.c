@@ -73,8 +73,8 @@ char *tt_hello_read(TtCursor records, gint pid, const TtCalibration *calibration
     info->sample_bytes = hello.sample_bytes;
     info->hello_flags = (guint)hello.flags;
     info->untraced_before_ns = hello.untraced_before_ns;
-    if (hello.parent_session.len > 0 && (hello.parent_relation == TT_RELATION_FORK ||
-                                         hello.parent_relation == TT_RELATION_EXEC)) {
+    if (hello.parent_session.len > 0 &&
+        (hello.parent_relation == TT_RELATION_FORK || hello.parent_relation == TT_RELATION_EXEC)) {
         info->parent_relation = (TtRelation)hello.parent_relation;
         memcpy(info->parent_id, hello.parent_session.text, TT_SESSION_ID_BYTES);
     }

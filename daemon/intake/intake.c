@@ -16,11 +16,11 @@
 
 #define ENDED_SESSIONS 64u
 #define RUNNING_MAX 4096u
-#define BACKLOG_SHARE 8u   /* of the memory limit, for bytes copied and not yet applied */
-#define SESSION_SHARE 4u   /* of that, for one session */
+#define BACKLOG_SHARE 8u /* of the memory limit, for bytes copied and not yet applied */
+#define SESSION_SHARE 4u /* of that, for one session */
 #define CLOSE_US (2 * G_USEC_PER_SEC)
 
-G_DEFINE_QUARK(tt-intake-error-quark, tt_intake_error)
+G_DEFINE_QUARK(tt - intake - error - quark, tt_intake_error)
 
 /* -- Ends ------------------------------------------------------------------------------------- */
 
@@ -127,7 +127,11 @@ static void run_tell_status(gpointer data) {
     tt_feed_tell_exit_status(told->feed, told->number);
 }
 
-static void run_supersede(gpointer data) { tt_feed_supersede(((Told *)data)->feed); }
+static void run_supersede(gpointer data) {
+    Told *told = data;
+
+    tt_feed_supersede(told->feed, told->number != 0);
+}
 
 static void tell(TtFeed *feed, TtMessage run, gint number) {
     Told *told = g_new(Told, 1);
@@ -173,11 +177,13 @@ static void relate(TtIntake *intake, TtSessionInfo *info, TtProcess *process) {
 
     if (!before)
         return;
-    if (info->parent_relation == TT_RELATION_NONE && tt_feed_was_replaced_by(before, process)) {
+
+    gboolean is_replaced = tt_feed_was_replaced_by(before, process);
+    if (info->parent_relation == TT_RELATION_NONE && is_replaced) {
         info->parent_relation = TT_RELATION_EXEC;
         memcpy(info->parent_id, tt_feed_get_info(before)->id, sizeof info->parent_id);
     }
-    tell(before, run_supersede, 0);
+    tell(before, run_supersede, is_replaced);
 }
 
 static void start_feed(TtIntake *intake, TtSessionInfo *info, const TtStampClock *clock,
@@ -289,9 +295,9 @@ TtIntake *tt_intake_new(int listen_fd, const TtIntakeOptions *options, TtExportR
     g_queue_init(&intake->waiters);
     tt_calibration_init(&intake->calibration);
     tt_budget_init(&intake->backlog, intake->options.memory_limit_bytes / BACKLOG_SHARE);
-    intake->registry = tt_registry_new(intake->options.memory_limit_bytes -
-                                           intake->backlog.limit_bytes,
-                                       intake->options.ended_sessions);
+    intake->registry =
+        tt_registry_new(intake->options.memory_limit_bytes - intake->backlog.limit_bytes,
+                        intake->options.ended_sessions);
     raise_descriptor_limit();
     intake->workers = g_ptr_array_new_with_free_func(free_worker);
     for (guint i = 0; i < g_get_num_processors(); i++) {

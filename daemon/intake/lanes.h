@@ -8,7 +8,8 @@
 
 G_BEGIN_DECLS
 
-#define TT_SESSION_LANES_MAX 1024u /* of one session; more threads than that share or go unrecorded */
+#define TT_SESSION_LANES_MAX                                                                       \
+    1024u /* of one session; more threads than that share or go unrecorded */
 
 /* One memory with lanes, mapped. */
 typedef struct TtSegment {

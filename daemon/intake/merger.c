@@ -12,18 +12,25 @@
  *
  * A lane of which not all could be copied bounds the merge by the last stamp decoded of it.
  *
- * The lanes with something to apply are in a heap by the stamp of their next item, and are applied
- * in runs: from the first lane up to where the second begins. */
+ * The lanes with something to apply are in a heap by the stamp of their next item, and are taken in
+ * runs: from the first lane up to where the second begins.
+ *
+ * Even so a stamp can lie before its cause: it is taken while the thread still waits for the cache
+ * line that brings it the block (measured in tight hand-overs: one event in 250; a fence before
+ * each stamp would cure it and double what a pair costs the program). The model notices what cannot
+ * be and looks for the cause among the events that follow, so of several lanes the merged events
+ * wait in a window until those of the next microseconds are known too. */
 #include "intake/merger.h"
 
 #include "protocol/checked.h"
 
-#define MARGIN_PER_SECOND 250000u /* 1/250000 s: 4 µs */
-#define BATCH_ITEMS 1024u
-#define LONG_RUN 64u               /* applied in place rather than copied to the batch */
+#define MARGIN_PER_SECOND 250000u    /* 1/250000 s: 4 µs */
+#define HINDSIGHT_PER_SECOND 100000u /* 1/100000 s: 10 µs */
+#define WINDOW_ITEMS 4096u
 #define DRAIN_EVERY_BYTES (256u * 1024)
 
-/* A lane and the key of its next item: its stamp doubled, and 1 for what comes last among equals. */
+/* A lane and the key of its next item: its stamp doubled, and 1 for what comes last among equals.
+ */
 typedef struct Entry {
     guint64 key;
     TtLane *lane;
@@ -35,12 +42,15 @@ struct TtMerger {
     Entry *heap;      /* room for all lanes */
     guint heap_count;
     guint64 settled_stamp; /* T of the last drain */
-    guint64 merged_stamp;  /* up to which all is applied */
-    guint64 applied_stamp; /* of the last item applied */
+    guint64 reached_stamp; /* up to which all is applied */
+    guint64 merged_stamp;  /* of the last item taken from its lane */
+    guint64 hindsight;     /* stamps by which one may lie before its cause */
     guint64 copied_bytes;  /* ever */
     gboolean is_finished;
-    guint batch_count;
-    TtEvent batch[BATCH_ITEMS];
+    TtLane *last_lane;    /* the one that was used last */
+    gboolean has_threads; /* more than one lane was ever used */
+    guint window_count;
+    TtEvent window[WINDOW_ITEMS]; /* merged, not applied; a record's bytes are its own copy */
 };
 
 TtMerger *tt_merger_new(TtSession *session, const TtStampClock *clock, TtBudget *backlog,
@@ -57,8 +67,17 @@ TtMerger *tt_merger_new(TtSession *session, const TtStampClock *clock, TtBudget 
         .backlog = backlog,
         .ahead_max = ahead_max,
     };
+    merger->hindsight = merger->drain.stamps_per_second / HINDSIGHT_PER_SECOND;
     merger->lanes = g_ptr_array_new();
     return merger;
+}
+
+static gboolean is_record(const TtEvent *item) { return item->op & TT_ITEM_IS_RECORD; }
+
+/* Of an item in the window. */
+static void free_record(TtEvent *item) {
+    if (is_record(item) && item->op != TT_ITEM_IS_LOSS)
+        g_free((gpointer)(guintptr)item->addr);
 }
 
 void tt_merger_release_lanes(TtMerger *merger) {
@@ -68,6 +87,9 @@ void tt_merger_release_lanes(TtMerger *merger) {
     g_ptr_array_set_size(merger->lanes, 0);
     merger->heap_count = 0;
     g_clear_pointer(&merger->heap, g_free);
+    for (guint i = 0; i < merger->window_count; i++)
+        free_record(&merger->window[i]);
+    merger->window_count = 0;
 }
 
 void tt_merger_free(TtMerger *merger) {
@@ -130,8 +152,11 @@ gsize tt_merger_drain(TtMerger *merger) {
     for (guint i = 0; copied > 0 && i < merger->lanes->len; i++) {
         TtLane *lane = g_ptr_array_index(merger->lanes, i);
 
-        if (!lane->is_in_heap && lane->pieces.length > 0 && tt_lane_decode(lane, &merger->drain))
+        if (!lane->is_in_heap && lane->pieces.length > 0 && tt_lane_decode(lane, &merger->drain)) {
+            merger->has_threads |= lane != merger->last_lane && merger->last_lane != NULL;
+            merger->last_lane = lane;
             push_lane(merger, lane);
+        }
     }
     merger->copied_bytes += copied;
     return copied;
@@ -143,16 +168,10 @@ void tt_merger_finish(TtMerger *merger) {
         tt_lane_finish(g_ptr_array_index(merger->lanes, i));
 }
 
-static void flush_batch(TtMerger *merger) {
-    if (merger->batch_count > 0)
-        tt_session_apply(merger->drain.session, merger->batch, merger->batch_count);
-    merger->batch_count = 0;
-}
-
 static TtRawRecord raw_of(const TtEvent *item) {
     return (TtRawRecord){.number = item->op & (TT_ITEM_IS_RECORD - 1),
-                         .fields = tt_cursor_new((const void *)(guintptr)item->addr,
-                                                 (gsize)item->size)};
+                         .fields =
+                             tt_cursor_new((const void *)(guintptr)item->addr, (gsize)item->size)};
 }
 
 /* Applies a record in its place. The item's stamp counts: the record's own was not checked. */
@@ -167,10 +186,9 @@ static void apply_record(TtMerger *merger, const TtEvent *item) {
         TtRecordGap gap;
     } record;
 
-    flush_batch(merger);
     if (item->op == TT_ITEM_IS_LOSS) {
-        record.gap = (TtRecordGap){
-            .stamp = item->stamp, .first_stamp = item->stamp, .count = item->size};
+        record.gap =
+            (TtRecordGap){.stamp = item->stamp, .first_stamp = item->stamp, .count = item->size};
         tt_session_add_gap(session, item->thread, &record.gap);
         return;
     }
@@ -212,43 +230,69 @@ static void apply_record(TtMerger *merger, const TtEvent *item) {
     }
 }
 
-static void apply_run(TtMerger *merger, const TtEvent *items, guint count) {
-    if (count >= LONG_RUN) {
-        flush_batch(merger);
+/* Applies what stands in the window up to @stamp; what follows is known by then. */
+static void apply_window(TtMerger *merger, guint64 stamp) {
+    TtEvent *window = merger->window;
+    guint count = merger->window_count, at = 0;
+
+    while (at < count && window[at].stamp <= stamp) {
+        guint end = at;
+
+        while (end < count && window[end].stamp <= stamp && !is_record(&window[end]))
+            end++;
+        if (end > at) {
+            tt_session_apply_ahead(merger->drain.session, window + at, end - at, count - end);
+        } else {
+            apply_record(merger, &window[at]);
+            free_record(&window[at]);
+            end++;
+        }
+        at = end;
+    }
+    merger->window_count = count - at;
+    memmove(window, window + at, merger->window_count * sizeof *window);
+}
+
+/* Copies items to the window; a record's bytes go with the lane's next decoding. */
+static void push_window(TtMerger *merger, const TtEvent *items, guint count) {
+    TtEvent *to = merger->window + merger->window_count;
+
+    memcpy(to, items, count * sizeof *items);
+    merger->window_count += count;
+    if (is_record(items) && items->op != TT_ITEM_IS_LOSS)
+        to->addr = (guint64)(guintptr)g_memdup2((gpointer)(guintptr)items->addr,
+                                                (gsize)MAX(items->size, 1));
+}
+
+static void apply_at_once(TtMerger *merger, const TtEvent *items, guint count) {
+    if (is_record(items))
+        apply_record(merger, items);
+    else
         tt_session_apply(merger->drain.session, items, count);
-        return;
-    }
-    if (merger->batch_count + count > BATCH_ITEMS)
-        flush_batch(merger);
-    memcpy(merger->batch + merger->batch_count, items, count * sizeof *items);
-    merger->batch_count += count;
 }
 
-/* Applies the first lane's items up to the key @last, at least its first. */
-static void apply_first(TtMerger *merger, guint64 last) {
+/* Takes the first lane's items up to the key @last, at least one; a record by itself. */
+static void take_first(TtMerger *merger, guint64 last) {
     TtLane *lane = merger->heap[0].lane;
-    guint start = lane->head, at = start;
+    guint start = lane->head, at = start + 1;
 
-    if (lane->items[at].op & TT_ITEM_IS_RECORD) {
-        apply_record(merger, &lane->items[at]);
-        lane->head++;
-        return;
-    }
-    do
-        at++;
-    while (at < lane->count && key_of(&lane->items[at]) <= last &&
-           !(lane->items[at].op & TT_ITEM_IS_RECORD));
-    apply_run(merger, lane->items + start, at - start);
+    if (!is_record(&lane->items[start]))
+        while (at < lane->count && key_of(&lane->items[at]) <= last && !is_record(&lane->items[at]))
+            at++;
     lane->head = at;
+    merger->merged_stamp = lane->items[at - 1].stamp;
+    if (merger->has_threads)
+        push_window(merger, lane->items + start, at - start);
+    else
+        apply_at_once(merger, lane->items + start, at - start);
 }
 
-/* A thread can be stopped between taking a stamp and publishing its event, and others go on: when it
- * comes, its time has passed. No event of its address can have been among those (it was not yet
+/* A thread can be stopped between taking a stamp and publishing its event, and others go on: when
+ * it comes, its time has passed. No event of its address can have been among those (it was not yet
  * free, or not yet born for anybody else), so it happens now. */
 static void make_late_ones_now(TtMerger *merger, TtLane *lane) {
-    for (guint i = lane->head;
-         i < lane->count && lane->items[i].stamp < merger->applied_stamp; i++)
-        lane->items[i].stamp = merger->applied_stamp;
+    for (guint i = lane->head; i < lane->count && lane->items[i].stamp < merger->merged_stamp; i++)
+        lane->items[i].stamp = merger->merged_stamp;
 }
 
 /* The key of the item after the first in order. */
@@ -274,56 +318,79 @@ static guint64 find_limit(const TtMerger *merger, guint64 until) {
     return limit;
 }
 
+/* Up to where what is merged may be applied, where all is merged up to @limit. */
+static guint64 find_ripe(const TtMerger *merger, guint64 limit) {
+    if (!merger->has_threads || limit == G_MAXUINT64)
+        return limit;
+    return limit - MIN(limit, merger->hindsight);
+}
+
+/* Makes room in the window for what is decoded at a time: never less than half of it is applied,
+ * however close the stamps are. Returns FALSE where what it holds is later than @until. */
+static gboolean make_room(TtMerger *merger, guint64 until) {
+    const TtEvent *window = merger->window;
+
+    if (merger->window_count <= WINDOW_ITEMS - TT_LANE_ITEMS)
+        return TRUE;
+    guint64 ripe = find_ripe(merger, window[merger->window_count - 1].stamp);
+    apply_window(merger, MIN(until, MAX(ripe, window[merger->window_count / 2].stamp)));
+    return merger->window_count <= WINDOW_ITEMS - TT_LANE_ITEMS;
+}
+
+/* The first lane's items are used up: its next ones, or another lane. */
+static void refill_first(TtMerger *merger, guint64 *limit) {
+    TtLane *lane = merger->heap[0].lane;
+
+    if (tt_lane_decode(lane, &merger->drain)) {
+        merger->heap[0].key = key_of(&lane->items[lane->head]);
+    } else {
+        lane->is_in_heap = FALSE;
+        merger->heap[0] = merger->heap[--merger->heap_count];
+        if (!lane->is_complete)
+            *limit = MIN(*limit, lane->last_stamp);
+    }
+}
+
 gboolean tt_merger_merge(TtMerger *merger, guint64 until, gsize max_bytes) {
     guint64 start = merger->drain.decoded_bytes, drained_at = start;
-    guint64 limit = find_limit(merger, until);
+    guint64 wanted = merger->has_threads ? tt_saturating_add(until, merger->hindsight) : until;
+    guint64 limit = find_limit(merger, wanted);
 
     while (merger->heap_count > 0 && merger->heap[0].key >> 1 <= limit) {
         TtLane *lane = merger->heap[0].lane;
-        guint64 last = MIN(second_key(merger), limit >= G_MAXUINT64 >> 1 ? G_MAXUINT64 : limit << 1 | 1);
+        guint64 last = MIN(second_key(merger), MIN(limit, G_MAXUINT64 >> 1) << 1 | 1);
 
-        if (G_UNLIKELY(lane->items[lane->head].stamp < merger->applied_stamp))
+        if (!make_room(merger, until))
+            break;
+        if (G_UNLIKELY(lane->items[lane->head].stamp < merger->merged_stamp))
             make_late_ones_now(merger, lane);
-        apply_first(merger, last);
-        merger->applied_stamp = lane->items[lane->head - 1].stamp;
-        if (lane->head < lane->count) {
+        take_first(merger, last);
+        if (lane->head < lane->count)
             merger->heap[0].key = key_of(&lane->items[lane->head]);
-            sift_down(merger, 0);
-            continue;
-        }
-
-        /* The batch borrows nothing: decoding the next items may free the bytes of the last. */
-        if (tt_lane_decode(lane, &merger->drain)) {
-            merger->heap[0].key = key_of(&lane->items[lane->head]);
-        } else {
-            lane->is_in_heap = FALSE;
-            merger->heap[0] = merger->heap[--merger->heap_count];
-            if (!lane->is_complete)
-                limit = MIN(limit, lane->last_stamp);
-        }
+        else
+            refill_first(merger, &limit);
         if (merger->heap_count > 0)
             sift_down(merger, 0);
-        if (merger->drain.decoded_bytes - start >= max_bytes) {
-            flush_batch(merger);
+        if (merger->drain.decoded_bytes - start >= max_bytes)
             return TRUE;
-        }
         if (merger->drain.decoded_bytes - drained_at >= DRAIN_EVERY_BYTES) {
             drained_at = merger->drain.decoded_bytes;
             tt_merger_drain(merger);
-            limit = find_limit(merger, until);
+            limit = find_limit(merger, wanted);
         }
     }
-    flush_batch(merger);
-    merger->merged_stamp = MAX(merger->merged_stamp, limit);
+    guint64 ripe = MIN(until, find_ripe(merger, limit));
+    apply_window(merger, ripe);
+    merger->reached_stamp = MAX(merger->reached_stamp, ripe);
     return FALSE;
 }
 
 gboolean tt_merger_has_reached(const TtMerger *merger, guint64 stamp) {
-    return merger->merged_stamp >= stamp;
+    return merger->reached_stamp >= stamp;
 }
 
 gboolean tt_merger_is_empty(const TtMerger *merger) {
-    if (merger->heap_count > 0)
+    if (merger->heap_count > 0 || merger->window_count > 0)
         return FALSE;
     for (guint i = 0; i < merger->lanes->len; i++) {
         const TtLane *lane = g_ptr_array_index(merger->lanes, i);

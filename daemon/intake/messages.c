@@ -78,9 +78,10 @@ char *tt_message_open(const guint8 *message, gsize len, TtCursor *ret_records) {
     if (head.magic != TT_MESSAGE_MAGIC)
         return g_strdup("This is no message of trace-tools");
     if (head.major != TT_WIRE_MAJOR)
-        return g_strdup_printf("The library speaks version %u.%u of the events protocol, the daemon "
-                               "%u.%u: install both from one release",
-                               head.major, head.minor, TT_WIRE_MAJOR, TT_WIRE_MINOR);
+        return g_strdup_printf(
+            "The library speaks version %u.%u of the events protocol, the daemon "
+            "%u.%u: install both from one release",
+            head.major, head.minor, TT_WIRE_MAJOR, TT_WIRE_MINOR);
     *ret_records = tt_cursor_new(message + sizeof head, len - sizeof head);
     return NULL;
 }

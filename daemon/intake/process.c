@@ -128,7 +128,8 @@ gboolean tt_process_has_ended(const TtProcess *process) {
 }
 
 /* The exit code in /proc/PID/stat reads 0 to those who may not know it: who may is who could trace
- * the process (PTRACE_MODE_READ_FSCREDS), for a zombie the same user and group through and through. */
+ * the process (PTRACE_MODE_READ_FSCREDS), for a zombie the same user and group through and through.
+ */
 static gboolean may_read_exit_code(gint pid) {
     char path[48], text[4096];
     guint uid[3], gid[3];
@@ -233,8 +234,8 @@ gint64 tt_process_get_clock_offset_ns(gint pid) {
         const char *line = strstr(i == 0 ? ours : theirs, "monotonic");
         gint64 seconds, rest;
 
-        if (!line || sscanf(line, "monotonic %" G_GINT64_FORMAT " %" G_GINT64_FORMAT, &seconds,
-                            &rest) != 2)
+        if (!line ||
+            sscanf(line, "monotonic %" G_GINT64_FORMAT " %" G_GINT64_FORMAT, &seconds, &rest) != 2)
             return 0;
         ns[i] = seconds * (gint64)1000000000 + rest;
     }

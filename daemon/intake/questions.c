@@ -77,8 +77,7 @@ static void catch_all_up(GPtrArray *feeds) {
         tt_worker_send(tt_feed_get_worker(feed), run_roll_call, call, free_roll_call);
     }
     g_mutex_lock(&roll->lock);
-    while (roll->missing > 0 &&
-           g_cond_wait_until(&roll->is_called, &roll->lock, roll->deadline_us))
+    while (roll->missing > 0 && g_cond_wait_until(&roll->is_called, &roll->lock, roll->deadline_us))
         ;
     g_mutex_unlock(&roll->lock);
     g_atomic_rc_box_release_full(roll, clear_roll);

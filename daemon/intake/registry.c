@@ -6,8 +6,8 @@
  * it is charged for what it really holds. Where little is left the oldest that ended go. */
 #include "intake/registry.h"
 
-#define LEAST_SHARE 256u  /* a session may always have 1/256 of the limit */
-#define SCARCE_SHARE 8u   /* less than 1/8 of the limit left: give up sessions that ended */
+#define LEAST_SHARE 256u /* a session may always have 1/256 of the limit */
+#define SCARCE_SHARE 8u  /* less than 1/8 of the limit left: give up sessions that ended */
 
 struct TtRegistry {
     gsize memory_limit_bytes;

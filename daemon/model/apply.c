@@ -13,9 +13,10 @@
 #define SITE_AHEAD 4u
 #define RING 32u /* leaves of the events underway: a power of two, more than CELL_AHEAD */
 
-#define LOOKBACK_FREES 4096u /* how far back a double free is recognized */
-#define LOOKBACK_EVENTS 64u  /* each such search is paid for by so many events */
-#define PLAIN_BITS 47u       /* no address or size of a program of this machine has more */
+#define LOOKBACK_FREES 4096u  /* how far back a double free is recognized */
+#define LOOKBACK_EVENTS 64u   /* each such search is paid for by so many events */
+#define HINDSIGHT_EVENTS 512u /* how far ahead the cause of an impossible event is looked for */
+#define PLAIN_BITS 47u        /* no address or size of a program of this machine has more */
 
 /* A birth underway. */
 typedef struct Birth {
@@ -26,6 +27,34 @@ typedef struct Birth {
     guint16 thread;
     gboolean has_shrunk; /* its size was more than sums can hold */
 } Birth;
+
+/* ---- Order ---- */
+
+/* The next event of an address among those that follow, if it is another thread's, and such that it
+ * can have been before: a stamp may be taken ahead of what its thread waits for. Taken out of its
+ * turn. */
+static G_GNUC_NO_INLINE gboolean take_cause(TtSession *session, guint64 addr, guint16 thread,
+                                            gboolean is_birth, TtEvent *ret_cause) {
+    guint64 latest = session->now + session->hindsight;
+    gsize known = (gsize)(session->known_end - session->next_event);
+
+    for (gsize i = 0; i < MIN(known, HINDSIGHT_EVENTS); i++) {
+        TtEvent *event = &session->next_event[i];
+
+        if (event->addr != addr || event->op == 0 || event->op > TT_OP_REALLOC_END)
+            continue;
+        if (event->thread == thread || event->stamp - session->start_stamp > latest ||
+            is_birth != (event->op == TT_OP_ALLOC || event->op == TT_OP_REALLOC_END))
+            return FALSE;
+        *ret_cause = *event;
+        event->op = 0;
+        return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean let_birth_come_first(TtSession *session, const TtEvent *death);
+static gboolean let_death_come_first(TtSession *session, guint32 slot, guint16 thread);
 
 /* ---- Deaths ---- */
 
@@ -184,6 +213,10 @@ static inline guint32 take_out(TtSession *session, const TtEvent *event, guint32
     if (G_UNLIKELY(leaf == 0))
         leaf = tt_index_find_leaf(&session->index, event->addr);
     link = leaf ? tt_index_find_link(&session->index, leaf, event->addr) : NULL;
+    if (G_UNLIKELY(!link) && let_birth_come_first(session, event)) {
+        leaf = tt_index_find_leaf(&session->index, event->addr);
+        link = leaf ? tt_index_find_link(&session->index, leaf, event->addr) : NULL;
+    }
     if (G_UNLIKELY(!link)) {
         free_unknown(session, event);
         return 0;
@@ -226,6 +259,8 @@ static G_GNUC_NO_INLINE void make_room(TtSession *session, Birth *birth, gboolea
 
     while ((old = tt_index_find_conflict(&session->index, birth->addr, birth->size, keep_inside,
                                          &birth->parent)) != 0) {
+        if (let_death_come_first(session, old, birth->thread))
+            continue;
         tt_index_remove(&session->index, old);
         free_unseen(session, old);
     }
@@ -426,6 +461,34 @@ static G_GNUC_NO_INLINE void apply_realloc_end(TtSession *session, const TtEvent
         tt_session_set_variable(session, slot, variable);
 }
 
+/* ---- What came before its cause ---- */
+
+static gboolean let_birth_come_first(TtSession *session, const TtEvent *death) {
+    TtEvent birth;
+
+    if (!take_cause(session, death->addr, death->thread, TRUE, &birth))
+        return FALSE;
+    if (birth.op == TT_OP_ALLOC)
+        apply_alloc(session, &birth, 0);
+    else
+        apply_realloc_end(session, &birth, 0);
+    tt_session_settle(session);
+    return TRUE;
+}
+
+/* @slot: the block that cannot be alive any more */
+static gboolean let_death_come_first(TtSession *session, guint32 slot, guint16 thread) {
+    TtEvent death;
+
+    if (!take_cause(session, tt_blocks_get(&session->blocks, slot)->addr, thread, FALSE, &death))
+        return FALSE;
+    if (death.op == TT_OP_FREE)
+        apply_free(session, &death, 0);
+    else
+        apply_realloc_begin(session, &death, 0);
+    return TRUE;
+}
+
 /* ---- Batches ---- */
 
 /* Asks for the cell and the bits round an event's address. Returns the leaf, or 0. */
@@ -501,10 +564,13 @@ static inline void apply_event(TtSession *session, const TtEvent *event, guint32
     tt_session_settle(session);
 }
 
-void tt_session_apply(TtSession *session, const TtEvent *events, gsize count) {
+static inline __attribute__((always_inline)) void
+apply_batch(TtSession *session, const TtEvent *events, gsize count, TtEvent *known, gsize ahead) {
     guint32 leaves[RING];
     gsize cell = 0, record = 0, site = 0;
 
+    session->known_end = known ? known + count + ahead : NULL;
+    session->next_event = NULL;
     for (gsize i = 0; i < count; i++) {
         for (; cell < count && cell < i + CELL_AHEAD; cell++)
             leaves[cell % RING] = ask_for_cell(session, &events[cell]);
@@ -512,9 +578,20 @@ void tt_session_apply(TtSession *session, const TtEvent *events, gsize count) {
             ask_for_record(session, &events[record], leaves[record % RING]);
         for (; site < count && site < i + SITE_AHEAD; site++)
             ask_for_site(session, &events[site], leaves[site % RING]);
+        if (known)
+            session->next_event = known + i + 1;
         apply_event(session, &events[i], leaves[i % RING]);
     }
+    session->next_event = session->known_end = NULL;
     tt_sites_drain_lifetimes(&session->sites);
     session->lookback_credit += count;
     tt_index_tidy(&session->index);
+}
+
+void tt_session_apply(TtSession *session, const TtEvent *events, gsize count) {
+    apply_batch(session, events, count, NULL, 0);
+}
+
+void tt_session_apply_ahead(TtSession *session, TtEvent *events, gsize count, gsize ahead) {
+    apply_batch(session, events, count, events, ahead);
 }

@@ -40,10 +40,12 @@ struct TtSession {
 
     /* The impossible, the unknown, the lost. */
     guint64 unknown_frees, double_frees, synthesized_frees;
-    guint64 lookback_credit; /* events for which no lookup of a double free has been made */
-    guint64 unknown_names;   /* variables that pointed to no block */
-    guint64 gap_events;      /* lost, as gaps declare */
-    guint64 dropped_events;  /* lost otherwise */
+    guint64 lookback_credit;         /* events for which no lookup of a double free has been made */
+    TtEvent *next_event, *known_end; /* of the batch underway: those that come after this one */
+    guint64 hindsight;               /* stamps by which a thread's may precede their cause */
+    guint64 unknown_names;           /* variables that pointed to no block */
+    guint64 gap_events;              /* lost, as gaps declare */
+    guint64 dropped_events;          /* lost otherwise */
     TtShed shed;
     GArray *gaps;      /* of TtGapRow, times as stamps */
     GPtrArray *doubts; /* of GRefString, each once */

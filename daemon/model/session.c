@@ -8,6 +8,7 @@
 #define GAPS_MAX 4096u
 #define DOUBTS_MAX 64u
 #define LOST_SCOPES_MAX 16u /* scopes whose beginning was lost are made up to so many levels */
+#define HINDSIGHT_NS 10000u /* a contended cache line takes a tenth of that to come */
 #define LOOKBACK_FIRST 16384u
 
 static const TtString lost_scope = {.text = "(lost)", .len = 6};
@@ -62,6 +63,8 @@ TtSession *tt_session_new(const TtSessionInfo *info, const TtModelLimits *limits
     session->next_id = 1;
     session->exit_status = -1;
     session->lookback_credit = LOOKBACK_FIRST;
+    session->hindsight = (guint64)(((unsigned __int128)HINDSIGHT_NS << info->timescale.shift) /
+                                   MAX(info->timescale.mult, 1));
     tt_budget_init(&session->detail, limits->detail_bytes);
     session->stacks = tt_stacks_new(limits->stack_nodes);
     tt_sites_init(&session->sites, session->stacks);

@@ -42,8 +42,8 @@ const char *tt_session_state_name(TtSessionState state);
 /* What a session is told of itself when it begins. Strings are raw bytes, perhaps not UTF-8. */
 typedef struct TtSessionInfo {
     guint8 id[TT_SESSION_ID_BYTES];
-    gint pid;      /* in the daemon's pid namespace */
-    gint own_pid;  /* as the process sees itself */
+    gint pid;     /* in the daemon's pid namespace */
+    gint own_pid; /* as the process sees itself */
     char *exe;
     char **command_line; /* NULL-terminated */
     TtTimescale timescale;
@@ -61,11 +61,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtSessionInfo, tt_session_info_free)
 
 /* Bounds of what a session keeps. Past one, detail is shed and declared, totals never. */
 typedef struct TtModelLimits {
-    gsize history_blocks;  /* freed lifecycles kept in full; the newest stay */
-    gsize stack_nodes;     /* past it stacks become "other" */
-    gsize names;           /* distinct variables, scopes, marks each */
+    gsize history_blocks; /* freed lifecycles kept in full; the newest stay */
+    gsize stack_nodes;    /* past it stacks become "other" */
+    gsize names;          /* distinct variables, scopes, marks each */
     gsize timeline_points;
-    gsize detail_bytes;    /* blocks and their index; past it new blocks are counted only */
+    gsize detail_bytes; /* blocks and their index; past it new blocks are counted only */
 } TtModelLimits;
 
 void tt_model_limits_init(TtModelLimits *limits); /* the defaults */
@@ -91,9 +91,19 @@ const TtSessionInfo *tt_session_get_info(const TtSession *session);
  *
  * Applies heap events. Nothing in them is trusted: the impossible is counted (unknown frees, births
  * at a live address, which synthesize the missing free) and the books stay balanced. A reallocation
- * changes the live bytes in one step, at its REALLOC_END. The hot path: prefetches across @events, allocates nothing per event.
+ * changes the live bytes in one step, at its REALLOC_END. The hot path: prefetches across @events,
+ * allocates nothing per event.
  */
 void tt_session_apply(TtSession *session, const TtEvent *events, gsize count);
+
+/* The same for events of several threads, whose order may be wrong by some hundred nanoseconds: a
+ * processor reads its time stamp counter ahead of what it waits for. What cannot be (a birth at a
+ * live address, a death of no block) is then what came after its cause, which is looked for among
+ * the events that follow; it is applied before, and its op set to 0.
+ *
+ * @ahead: how many events after the @count are known, for the look; they are not applied otherwise
+ */
+void tt_session_apply_ahead(TtSession *session, TtEvent *events, gsize count, gsize ahead);
 
 /* Definitions. They are given as soon as they are read, ahead of the events in order. FALSE: out of
  * bounds or a second definition of an id; the session is as before. */
@@ -102,8 +112,9 @@ gboolean tt_session_define_module(TtSession *session, const TtRecordModule *reco
 gboolean tt_session_define_segment(TtSession *session, const TtRecordSegment *record);
 void tt_session_end_module(TtSession *session, const TtRecordModuleGone *record);
 
-/* The index of the thread with this kernel tid that writes lane @lane now; made when it is new. A tid that comes
- * back in another lane, or in the same one after tt_session_end_thread, is another thread. Indices go up to 65534, then one thread "other" serves all. */
+/* The index of the thread with this kernel tid that writes lane @lane now; made when it is new. A
+ * tid that comes back in another lane, or in the same one after tt_session_end_thread, is another
+ * thread. Indices go up to 65534, then one thread "other" serves all. */
 guint16 tt_session_get_thread(TtSession *session, guint lane, guint32 tid);
 
 /* The thread that writes lane @lane has ended. */
@@ -123,7 +134,8 @@ void tt_session_add_gap(TtSession *session, guint16 thread, const TtRecordGap *r
 void tt_session_set_dropped(TtSession *session, guint64 dropped_events);
 
 /* The process or the connection ended. @exit_status: as from wait(2) (WIFEXITED …), or -1 where it
- * cannot be known. @stamp: 0 for the last event's. May be called again with better knowledge (state ENDED to EXITED). */
+ * cannot be known. @stamp: 0 for the last event's. May be called again with better knowledge (state
+ * ENDED to EXITED). */
 void tt_session_end(TtSession *session, TtSessionState state, gint exit_status, guint64 stamp);
 
 /* Notes something that makes the figures less than exact, once each: a sentence for people. */

@@ -3,7 +3,8 @@
  *
  * Taking one copies what is small (totals, sites, threads, names, timeline, history) and pins the
  * rest: blocks that live at the instant stay readable, dead or alive, until the pin is released.
- * Those are read in slices, by the owner on the reader's behalf (TtLiveFetch), so intake goes on. */
+ * Those are read in slices, by the owner on the reader's behalf (TtLiveFetch), so intake goes on.
+ */
 #pragma once
 
 #include "model/session.h"
@@ -14,7 +15,7 @@ G_BEGIN_DECLS
 #define TT_NONE G_MAXUINT32      /* no such index */
 
 typedef struct TtBlockRow {
-    guint64 id;   /* from 1, in order of birth, never reused in the session */
+    guint64 id; /* from 1, in order of birth, never reused in the session */
     guint64 addr;
     guint64 size;
     guint64 born_ns;
@@ -37,12 +38,13 @@ typedef struct TtSiteRow {
     guint64 peak_bytes;  /* its share of the session's peak */
     guint64 peak_blocks; /* blocks it had then */
     guint64 temporary_blocks;
-    guint64 lifetime_min_ns, lifetime_median_ns, lifetime_p95_ns, lifetime_max_ns; /* of the freed; all 0 where none */
+    guint64 lifetime_min_ns, lifetime_median_ns, lifetime_p95_ns,
+        lifetime_max_ns; /* of the freed; all 0 where none */
 } TtSiteRow;
 
 typedef struct TtFrame {
     guint64 ip;
-    guint32 module; /* index into modules, or TT_NONE */
+    guint32 module;       /* index into modules, or TT_NONE */
     gboolean is_exact_ip; /* else ip is a return address */
 } TtFrame;
 
@@ -56,7 +58,7 @@ typedef struct TtModuleRow {
 
 typedef struct TtThreadRow {
     guint32 tid;
-    char *name; /* raw bytes; "" where unknown */
+    char *name;                                   /* raw bytes; "" where unknown */
     guint64 allocations, allocated, frees, freed; /* done by this thread */
     guint64 live_blocks, live_bytes;              /* born in it and alive */
 } TtThreadRow;
@@ -111,9 +113,9 @@ typedef struct TtCompleteness {
     guint64 unknown_frees, double_frees, synthesized_frees;
     guint64 truncated_stacks; /* allocations whose stack was cut */
     guint64 untraced_before_ns;
-    guint64 shed_blocks; /* alive but counted only, for want of memory */
+    guint64 shed_blocks;     /* alive but counted only, for want of memory */
     guint64 history_dropped; /* freed lifecycles that made room for newer ones */
-    GPtrArray *doubts; /* of char *: sentences */
+    GPtrArray *doubts;       /* of char *: sentences */
 } TtCompleteness;
 
 typedef struct TtSnapshot TtSnapshot;
@@ -135,7 +137,8 @@ typedef struct TtPin TtPin;
 TtSnapshot *tt_snapshot_new(TtSession *session, TtPin **ret_pin);
 
 /* Owner's thread. Writes up to @max blocks that lived at the pin, in order of their slots, each
- * once; keeps its place in the pin. Returns how many; 0 at the end. tt_session_rewind_pin starts over. */
+ * once; keeps its place in the pin. Returns how many; 0 at the end. tt_session_rewind_pin starts
+ * over. */
 gsize tt_session_read_live(TtSession *session, TtPin *pin, TtBlockRow *ret_rows, gsize max);
 void tt_session_rewind_pin(TtSession *session, TtPin *pin);
 void tt_session_unpin(TtSession *session, TtPin *pin);

@@ -125,10 +125,17 @@ static void test_sizes(void) {
     static const struct {
         const char *text;
         gsize bytes;
-    } good[] = {{"0", 0},           {"123", 123},      {"4k", 4096},
-                {"64M", 64 << 20},  {"2G", (gsize)2 << 30}};
-    static const char *const bad[] = {"",    "M",    "-1",  "1.5G", "1T",
-                                      "1MB", " 1",   "1 M", "0x10", "99999999999G",
+    } good[] = {{"0", 0}, {"123", 123}, {"4k", 4096}, {"64M", 64 << 20}, {"2G", (gsize)2 << 30}};
+    static const char *const bad[] = {"",
+                                      "M",
+                                      "-1",
+                                      "1.5G",
+                                      "1T",
+                                      "1MB",
+                                      " 1",
+                                      "1 M",
+                                      "0x10",
+                                      "99999999999G",
                                       "18446744073709551616"};
     gsize bytes = 7;
 

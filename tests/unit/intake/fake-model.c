@@ -82,6 +82,11 @@ void tt_session_apply(TtSession *session, const TtEvent *events, gsize count) {
         apply(session, &events[i]);
 }
 
+void tt_session_apply_ahead(TtSession *session, TtEvent *events, gsize count, gsize ahead) {
+    (void)ahead;
+    tt_session_apply(session, events, count);
+}
+
 gboolean tt_session_define_stack(TtSession *session, const TtRecordStack *record) {
     session->unknown_stacks += !knows_stack(session, record->parent);
     return g_hash_table_add(session->stacks, (gpointer)(guintptr)record->id);
@@ -123,8 +128,8 @@ void tt_session_add_mark(TtSession *session, guint64 stamp, TtString name) {
 
 void tt_session_name_block(TtSession *session, guint16 thread, const TtRecordVariable *record) {
     (void)thread;
-    say(session, "variable %.*s after %" G_GUINT64_FORMAT, (int)record->name.len,
-        record->name.text, session->event_count);
+    say(session, "variable %.*s after %" G_GUINT64_FORMAT, (int)record->name.len, record->name.text,
+        session->event_count);
 }
 
 void tt_session_enter_scope(TtSession *session, guint16 thread, const TtRecordScopeEnter *record) {

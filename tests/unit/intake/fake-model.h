@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A model that believes nothing: it keeps what it was told, and counts what cannot be. Stands in for
- * the room model where the order of events is what is tested. */
+/* A model that believes nothing: it keeps what it was told, and counts what cannot be. Stands in
+ * for the room model where the order of events is what is tested. */
 #pragma once
 
 #include "model/snapshot.h"
@@ -12,8 +12,8 @@ struct TtSession {
     GHashTable *stacks; /* ids defined */
     GPtrArray *words;   /* of char *: marks, names, gaps, doubts, in order */
     guint64 event_count;
-    guint64 impossible;   /* births at a live address, deaths of no block */
-    guint64 disordered;   /* stamps that went backwards */
+    guint64 impossible;     /* births at a live address, deaths of no block */
+    guint64 disordered;     /* stamps that went backwards */
     guint64 unknown_stacks; /* events and stacks whose stack or parent was not defined before */
     guint64 lost;
     guint64 dropped;

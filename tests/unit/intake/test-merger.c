@@ -92,8 +92,10 @@ static void test_one_lane_comes_out_as_written(void) {
     bed_open(&bed, 0, AHEAD);
     bed_writer(&bed, &writer, 0, 100);
     for (guint i = 0; i < 60000; i++) {
-        TtEvent event = {.stamp = writer_stamp(), .addr = 0x1000 + 16 * (guint64)i,
-                         .size = g_rand_int_range(rand, 0, 1 << 20), .stack = TT_STACK_NONE,
+        TtEvent event = {.stamp = writer_stamp(),
+                         .addr = 0x1000 + 16 * (guint64)i,
+                         .size = g_rand_int_range(rand, 0, 1 << 20),
+                         .stack = TT_STACK_NONE,
                          .op = TT_OP_ALLOC};
 
         g_assert_true(writer_alloc(&writer, event.addr, event.size, event.stack, event.stamp));
@@ -104,8 +106,8 @@ static void test_one_lane_comes_out_as_written(void) {
     bed_read(&bed);
     assert_sound(&bed, written->len);
     for (guint i = 0; i < written->len; i++)
-        g_assert_cmpmem(event_at(&bed, i), sizeof(TtEvent),
-                        &g_array_index(written, TtEvent, i), sizeof(TtEvent));
+        g_assert_cmpmem(event_at(&bed, i), sizeof(TtEvent), &g_array_index(written, TtEvent, i),
+                        sizeof(TtEvent));
     g_assert_false(bed_heard(&bed, "doubt"));
     bed_close(&bed);
 }
@@ -260,7 +262,8 @@ static void test_definitions_come_in_any_order_of_lanes(void) {
     bed_writer(&bed, &b, 1, 2);
     writer_record(&b, module,
                   &(TtRecordModule){.id = 1, .path = {"/lib/x", 6}, .start = 1, .end = 9});
-    writer_record(&b, stack, &(TtRecordStack){.id = 3, .parent = TT_STACK_ROOT, .ip = 5, .module = 1});
+    writer_record(&b, stack,
+                  &(TtRecordStack){.id = 3, .parent = TT_STACK_ROOT, .ip = 5, .module = 1});
     writer_record(&a, stack, &(TtRecordStack){.id = 5, .parent = 4, .ip = 7});
     writer_record(&a, stack, &(TtRecordStack){.id = 4, .parent = 3, .ip = 6});
     writer_record(&a, segment, &(TtRecordSegment){.module = 1, .addr = 1, .size = 2});
@@ -313,9 +316,8 @@ static void test_records_stand_in_their_place(void) {
     writer_record(&b, realloc_failed, &(TtRecordReallocFailed){.stamp = stamp + 8});
     bed_read(&bed);
     assert_sound(&bed, 3);
-    g_autofree char *all =
-        (g_ptr_array_add(bed.session->words, NULL),
-         g_strjoinv("; ", (char **)bed.session->words->pdata));
+    g_autofree char *all = (g_ptr_array_add(bed.session->words, NULL),
+                            g_strjoinv("; ", (char **)bed.session->words->pdata));
     g_autofree char *failed = g_strdup_printf("thread 1 enter s; mark half after 2; variable v "
                                               "after 3; thread 1 leave to 0; thread 1 realloc "
                                               "failed at %" G_GUINT64_FORMAT,
@@ -503,8 +505,11 @@ static void test_fault_G11_impossible_stamps_are_set_right(void) {
     writer_alloc(&writer, 64, 1, TT_STACK_NONE, writer_stamp());
     for (guint i = 0; i < G_N_ELEMENTS(stamps); i++)
         writer_record(&writer, wide_event,
-                      &(TtRecordWideEvent){.stamp = stamps[i], .op = TT_OP_ALLOC,
-                                           .addr = 1001 + i, .size = 1, .stack = TT_STACK_NONE});
+                      &(TtRecordWideEvent){.stamp = stamps[i],
+                                           .op = TT_OP_ALLOC,
+                                           .addr = 1001 + i,
+                                           .size = 1,
+                                           .stack = TT_STACK_NONE});
     bed_finish(&bed);
     assert_sound(&bed, 1 + G_N_ELEMENTS(stamps));
     g_assert_cmpuint(bed.session->last_stamp, <=, writer_stamp());
@@ -512,7 +517,8 @@ static void test_fault_G11_impossible_stamps_are_set_right(void) {
     bed_close(&bed);
 }
 
-/* G03, G09: anything at all in chunks and controls. Judged by the sanitizers, and by coming back. */
+/* G03, G09: anything at all in chunks and controls. Judged by the sanitizers, and by coming back.
+ */
 static void test_fault_G03_noise(void) {
     g_autoptr(GRand) rand = g_rand_new_with_seed(g_test_rand_int());
 

@@ -13,8 +13,8 @@ guint64 writer_stamp(void) {
     return __rdtsc() >> WRITER_SHIFT;
 }
 
-void writer_init(Writer *writer, TtLaneControl *control, const guint8 *chunks,
-                 guint32 chunk_count, guint32 tid) {
+void writer_init(Writer *writer, TtLaneControl *control, const guint8 *chunks, guint32 chunk_count,
+                 guint32 tid) {
     *writer = (Writer){.control = control,
                        .chunks = (guint8 *)(guintptr)chunks,
                        .chunk_count = chunk_count,
@@ -35,8 +35,7 @@ void writer_publish(Writer *writer) {
 }
 
 static gboolean has_room(Writer *writer, guint64 number) {
-    guint64 read =
-        atomic_load_explicit(&writer->control->read_position, memory_order_acquire);
+    guint64 read = atomic_load_explicit(&writer->control->read_position, memory_order_acquire);
 
     return number < read / TT_CHUNK_BYTES + writer->chunk_count;
 }
@@ -92,8 +91,8 @@ gboolean writer_reserve(Writer *writer, gsize len) {
 gboolean writer_alloc(Writer *writer, guint64 addr, guint64 size, guint64 stack, guint64 stamp) {
     if (!writer_reserve(writer, TT_EVENT_MAX))
         return FALSE;
-    writer->at = tt_encode_birth(writer->at, &writer->delta, TT_KIND_ALLOC, addr, size, stack,
-                                 stamp);
+    writer->at =
+        tt_encode_birth(writer->at, &writer->delta, TT_KIND_ALLOC, addr, size, stack, stamp);
     writer->event_count++;
     writer_publish(writer);
     return TRUE;
@@ -102,8 +101,8 @@ gboolean writer_alloc(Writer *writer, guint64 addr, guint64 size, guint64 stack,
 gboolean writer_free(Writer *writer, guint64 addr, guint64 stamp) {
     if (!writer_reserve(writer, TT_EVENT_MAX))
         return FALSE;
-    writer->at = tt_encode_death(writer->at, &writer->delta, TT_KIND_FREE, addr, TT_STACK_NONE,
-                                 stamp);
+    writer->at =
+        tt_encode_death(writer->at, &writer->delta, TT_KIND_FREE, addr, TT_STACK_NONE, stamp);
     writer->event_count++;
     writer_publish(writer);
     return TRUE;

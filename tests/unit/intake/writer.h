@@ -16,12 +16,12 @@ typedef struct Writer {
     guint8 *start, *at, *limit;
     TtDelta delta;
     guint64 event_count, gap_count;
-    gboolean waits; /* for room, by futex; else a full lane drops */
+    gboolean waits;      /* for room, by futex; else a full lane drops */
     gboolean holds_back; /* does not publish */
 } Writer;
 
-void writer_init(Writer *writer, TtLaneControl *control, const guint8 *chunks,
-                 guint32 chunk_count, guint32 tid);
+void writer_init(Writer *writer, TtLaneControl *control, const guint8 *chunks, guint32 chunk_count,
+                 guint32 tid);
 
 /* Makes room for @len bytes. FALSE: the lane is full; the event is dropped and counted. */
 gboolean writer_reserve(Writer *writer, gsize len);

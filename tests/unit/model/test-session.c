@@ -335,6 +335,27 @@ static void deep_scopes_come_back(void) {
 
 /* ---- Names ---- */
 
+static void a_variable_keeps_the_stack_that_named_it_first(void) {
+    g_autoptr(TtSession) session = simple_new(NULL);
+    TtRecordVariable name = {
+        .addr = 0x1000, .name = simple_string("list"), .stack = TT_STACK_FIRST + 1};
+    gsize count;
+
+    simple_apply(session, TT_OP_ALLOC, 0, 1, 0x1000, 16);
+    tt_session_name_block(session, 0, &name);
+    name.stack = TT_STACK_FIRST + 2;
+    tt_session_name_block(session, 0, &name);
+    name =
+        (TtRecordVariable){.addr = 0x1000, .name = simple_string("far"), .stack = (guint64)1 << 40};
+    tt_session_name_block(session, 0, &name);
+
+    g_autoptr(TtSnapshot) snapshot = simple_look(session);
+    const TtVariableRow *variables = tt_snapshot_get_variables(snapshot, &count);
+    g_assert_cmpuint(count, ==, 2);
+    g_assert_cmpuint(variables[0].stack, ==, TT_STACK_FIRST + 1);
+    g_assert_cmpuint(variables[1].stack, ==, TT_STACK_NONE);
+}
+
 static void names_go_to_the_innermost_block(void) {
     g_autoptr(TtSession) session = simple_new(NULL);
     TtBlockRow rows[4];
@@ -441,6 +462,7 @@ int main(int argc, char **argv) {
     TEST(tids_that_return_are_other_threads);
     TEST(lost_scopes_are_repaired);
     TEST(deep_scopes_come_back);
+    TEST(a_variable_keeps_the_stack_that_named_it_first);
     TEST(names_go_to_the_innermost_block);
     TEST(pins_keep_the_name_of_their_time);
     TEST(strings_keep_no_nul);
