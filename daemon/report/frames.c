@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "report/labels.h"
+#include "report/passages.h"
 #include "report/text.h"
 
 /* Addresses in one question. Bounds what is asked to what is kept, and the cost of one that fails.
@@ -42,6 +43,7 @@ struct TtFrameNames {
 
     GArray *frames; /* of TtNamedFrame: what tt_frame_names_get returned last */
     char *failure;
+    TtPassages *passages; /* (nullable) counted when first needed */
 };
 
 TtFrameNames *tt_frame_names_new(TtSnapshot *snapshot, TtSymbols *symbols) {
@@ -69,6 +71,7 @@ void tt_frame_names_free(TtFrameNames *names) {
     g_array_unref(names->frames);
     g_free(names->slots);
     g_free(names->failure);
+    tt_passages_free(names->passages);
     g_free(names);
 }
 
@@ -237,22 +240,86 @@ const TtNamedFrame *tt_frame_names_get(TtFrameNames *names, guint32 stack, gsize
     return (const TtNamedFrame *)(gpointer)names->frames->data;
 }
 
-gboolean tt_frame_names_find_site(TtFrameNames *names, guint32 stack, TtNamedFrame *ret_frame) {
+/* What people would call a site by. */
+typedef struct Site {
+    const TtNamedFrame *frame;
+    const TtNamedFrame *place; /* (nullable) shown where the frame's source is not known */
+} Site;
+
+static gboolean is_plumbing(const TtFrameNames *names, const TtNamedFrame *frame) {
+    const char *module = frame->module == TT_NONE ? NULL : names->modules[frame->module].path;
+
+    return tt_label_is_plumbing(frame->function, frame->file, module);
+}
+
+/* A function of a stripped module that is one more malloc. */
+static gboolean is_allocator(const TtNamedFrame *frame) {
+    return frame->function && !frame->file && tt_label_is_allocator(frame->function);
+}
+
+static gboolean is_telling(const TtFrameNames *names, const TtNamedFrame *frame) {
+    return frame->function && !is_allocator(frame) && !is_plumbing(names, frame);
+}
+
+/* The first of the nameless frames up to @end by which sites can be told apart: behind the last
+ * allocator among them, and behind what most sites of the module share. @end where all are shared.
+ */
+static const TtNamedFrame *find_place(TtFrameNames *names, const TtNamedFrame *frame,
+                                      const TtNamedFrame *end) {
+    const TtNamedFrame *place = frame;
+
+    if (!names->passages)
+        names->passages = tt_passages_new(names->snapshot);
+    for (; frame < end; frame++)
+        if (frame->function)
+            place = frame + 1;
+    while (place < end && tt_passages_contains(names->passages, place->ip))
+        place++;
+    return place;
+}
+
+/* @frame: the innermost that is no plumbing, but has no name that tells anything */
+static Site find_outward(TtFrameNames *names, const TtNamedFrame *frame, const TtNamedFrame *end) {
+    const TtNamedFrame *outer = frame, *place;
+
+    while (outer < end && !is_telling(names, outer))
+        outer++;
+    if (outer < end && !tt_label_is_start(outer->function)) {
+        place = find_place(names, frame, outer);
+        return (Site){.frame = outer, .place = place};
+    }
+    /* No name on the way to the program's start tells anything; a place on that way may. */
+    for (outer = frame; outer < end && !is_plumbing(names, outer);)
+        outer++;
+    place = find_place(names, frame, outer);
+    return (Site){.frame = place < outer ? place : frame};
+}
+
+/* FALSE: there are no frames. */
+static gboolean find_site(TtFrameNames *names, guint32 stack, Site *ret_site) {
     gsize count;
     const TtNamedFrame *frames = tt_frame_names_get(names, stack, &count, NULL);
+    const TtNamedFrame *frame = frames, *end = frames + count;
 
-    for (gsize i = 0; i < count; i++) {
-        const char *module =
-            frames[i].module == TT_NONE ? NULL : names->modules[frames[i].module].path;
-
-        if (!tt_label_is_plumbing(frames[i].function, frames[i].file, module)) {
-            *ret_frame = frames[i];
-            return TRUE;
-        }
-    }
     if (count == 0)
         return FALSE;
-    *ret_frame = frames[0];
+    while (frame < end && is_plumbing(names, frame))
+        frame++;
+    if (frame == end)
+        *ret_site = (Site){.frame = frames};
+    else if (is_telling(names, frame))
+        *ret_site = (Site){.frame = frame};
+    else
+        *ret_site = find_outward(names, frame, end);
+    return TRUE;
+}
+
+gboolean tt_frame_names_find_site(TtFrameNames *names, guint32 stack, TtNamedFrame *ret_frame) {
+    Site site;
+
+    if (!find_site(names, stack, &site))
+        return FALSE;
+    *ret_frame = *site.frame;
     return TRUE;
 }
 
@@ -269,38 +336,52 @@ static void append_cut(GString *label, const char *text, gsize len, gsize max) {
     g_string_append(label, "…");
 }
 
-static void append_function(GString *label, const TtNamedFrame *frame) {
-    gsize len;
-    const char *name = tt_label_short_function(frame->function, &len);
+/* "app+0x1f40", "0x7f12" */
+static void append_place(const TtFrameNames *names, GString *label, const TtNamedFrame *frame) {
+    if (frame->module != TT_NONE) {
+        const char *base = tt_text_basename(names->modules[frame->module].path);
+        g_autofree char *clean = tt_text_clean(base, strlen(base));
 
-    append_cut(label, name, len, NAME_BYTES);
-    if (!frame->file)
-        return;
-    name = tt_text_basename(frame->file);
-    g_string_append(label, " (");
+        append_cut(label, clean, strlen(clean), FILE_BYTES);
+        g_string_append_printf(label, "+0x%" G_GINT64_MODIFIER "x", frame->offset);
+    } else {
+        g_string_append_printf(label, "0x%" G_GINT64_MODIFIER "x", frame->ip);
+    }
+}
+
+static void append_source(GString *label, const TtNamedFrame *frame) {
+    const char *name = tt_text_basename(frame->file);
+
     append_cut(label, name, strlen(name), FILE_BYTES);
     if (frame->line > 0)
         g_string_append_printf(label, ":%u", frame->line);
+}
+
+static void append_function(const TtFrameNames *names, GString *label, const Site *site) {
+    gsize len;
+    const char *name = tt_label_short_function(site->frame->function, &len);
+
+    append_cut(label, name, len, NAME_BYTES);
+    if (!site->frame->file && !site->place)
+        return;
+    g_string_append(label, " (");
+    if (site->frame->file)
+        append_source(label, site->frame);
+    else
+        append_place(names, label, site->place);
     g_string_append_c(label, ')');
 }
 
 char *tt_frame_names_label(TtFrameNames *names, guint32 stack) {
-    TtNamedFrame frame;
     GString *label;
+    Site site;
 
-    if (!tt_frame_names_find_site(names, stack, &frame))
+    if (!find_site(names, stack, &site))
         return g_strdup("(no stack)");
     label = g_string_new(NULL);
-    if (frame.function) {
-        append_function(label, &frame);
-    } else if (frame.module != TT_NONE) {
-        const char *base = tt_text_basename(names->modules[frame.module].path);
-        g_autofree char *clean = tt_text_clean(base, strlen(base));
-
-        append_cut(label, clean, strlen(clean), FILE_BYTES);
-        g_string_append_printf(label, "+0x%" G_GINT64_MODIFIER "x", frame.offset);
-    } else {
-        g_string_append_printf(label, "0x%" G_GINT64_MODIFIER "x", frame.ip);
-    }
+    if (site.frame->function)
+        append_function(names, label, &site);
+    else
+        append_place(names, label, site.frame);
     return g_string_free(label, FALSE);
 }

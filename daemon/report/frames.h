@@ -92,7 +92,10 @@ const TtNamedFrame *tt_frame_names_get(TtFrameNames *names, guint32 stack, gsize
  * @ret_frame: untouched where there is none
  *
  * Finds the frame that people would name as the place of an allocation: the innermost that is not
- * plumbing (labels.h); where all is plumbing, the innermost.
+ * plumbing (labels.h); where all is plumbing, the innermost. Where that one has no name, because
+ * its module was stripped, the first outward of it that has one stands for it, as long as it is not
+ * where the program or a thread starts; functions whose names say only that they allocate are
+ * passed over likewise where their source is unknown.
  *
  * Returns: %FALSE where the stack has no frames
  */
@@ -102,9 +105,11 @@ gboolean tt_frame_names_find_site(TtFrameNames *names, guint32 stack, TtNamedFra
  * tt_frame_names_label:
  *
  * Returns: (transfer full): tt_frame_names_find_site() as a short text for pictures, valid UTF-8:
- *   "parse (config.c:120)", "app+0x1f40" without a name, "0x7f12" outside all modules, "(no stack)"
- *   without frames. Function names come without parameters and return type, cut with "…" past 160
- *   bytes, file names past 64. Any character may be in it.
+ *   "parse (config.c:120)"; "sqlite3_step (libsqlite3.so.0+0x3974e)" with the innermost place on
+ *   the way that tells sites apart, where neither that nor the function has a known source;
+ *   "app+0x1f40" without any name, "0x7f12" outside all modules, "(no stack)" without frames.
+ *   Function names come without parameters and return type, cut with "…" past 160 bytes, file names
+ *   past 64. Any character may be in it.
  */
 char *tt_frame_names_label(TtFrameNames *names, guint32 stack);
 

@@ -103,14 +103,11 @@ static void put_epoch_ms(TtJsonReport *report, const char *key, guint64 time_ns)
 }
 
 static void put_name_and_type(TtJsonReport *report, guint32 index) {
-    TtJsonWriter *writer = report->writer;
     const TtVariableRow *variable =
         index < report->variable_count ? &report->variables[index] : NULL;
-    gboolean has_type = variable && variable->type && *variable->type;
 
-    tt_json_put_known(writer, "var_name", variable ? variable->name : NULL);
-    tt_json_put_string(writer, "type_name", has_type ? variable->type : NULL);
-    tt_json_put_string(writer, "type_source", has_type ? "declared" : NULL);
+    tt_json_put_known(report->writer, "var_name", variable ? variable->name : NULL);
+    tt_json_put_type(report, "type_name", index);
 }
 
 static void put_ips(TtJsonReport *report, guint32 stack) {

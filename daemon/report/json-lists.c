@@ -181,7 +181,7 @@ void tt_json_write_variables(TtJsonReport *report) {
 
         tt_json_begin_object(writer);
         tt_json_put_string(writer, "name", variable->name);
-        tt_json_put_known(writer, "type", variable->type);
+        tt_json_put_type(report, "type", (guint32)i);
         tt_json_put_known(writer, "file", variable->file);
         tt_json_put_line(writer, variable->line);
         tt_json_put_known(writer, "function", variable->function);
@@ -196,7 +196,8 @@ void tt_json_write_variables(TtJsonReport *report) {
 
 /* The sums of the variables that share a type. */
 typedef struct TypeSum {
-    const char *type; /* borrowed from a variable */
+    const char *type; /* borrowed from the types */
+    const char *source;
     guint64 named_blocks, live_blocks, live_bytes, cumulative_bytes;
 } TypeSum;
 
@@ -216,17 +217,22 @@ static GPtrArray *sum_types(const TtJsonReport *report) {
 
     for (gsize i = 0; i < report->variable_count; i++) {
         const TtVariableRow *variable = &report->variables[i];
+        const char *source;
+        const char *type = tt_variable_types_find(report->types, (guint32)i, &source);
         TypeSum *sum;
 
-        if (!variable->type || !*variable->type)
+        if (!type)
             continue;
-        sum = g_hash_table_lookup(by_type, variable->type);
+        sum = g_hash_table_lookup(by_type, type);
         if (!sum) {
             sum = g_new0(TypeSum, 1);
-            sum->type = variable->type;
-            g_hash_table_insert(by_type, variable->type, sum);
+            sum->type = type;
+            g_hash_table_insert(by_type, (gpointer)type, sum);
             g_ptr_array_add(sums, sum);
         }
+        /* Where some were declared with it and others found, the program has said so itself. */
+        if (!sum->source || g_str_equal(source, TT_TYPE_SOURCE_DECLARED))
+            sum->source = source;
         sum->named_blocks = tt_saturating_add(sum->named_blocks, variable->named_blocks);
         sum->live_blocks = tt_saturating_add(sum->live_blocks, variable->live_blocks);
         sum->live_bytes = tt_saturating_add(sum->live_bytes, variable->live_bytes);
@@ -247,7 +253,7 @@ void tt_json_write_types(TtJsonReport *report) {
 
         tt_json_begin_object(writer);
         tt_json_put_string(writer, "type", sum->type);
-        tt_json_put_string(writer, "type_source", "declared");
+        tt_json_put_string(writer, "type_source", sum->source);
         tt_json_put_uint(writer, "live_blocks", sum->live_blocks);
         tt_json_put_uint(writer, "live_bytes", sum->live_bytes);
         tt_json_put_uint(writer, "cumulative_blocks", sum->named_blocks);

@@ -5,6 +5,7 @@
 #include "report/frames.h"
 #include "report/json-writer.h"
 #include "report/report.h"
+#include "report/types.h"
 
 G_BEGIN_DECLS
 
@@ -13,8 +14,9 @@ typedef struct TtJsonReport {
     TtSnapshot *snapshot;
     TtSymbols *symbols; /* or NULL */
     const TtReportOptions *options;
-    TtJsonWriter *writer;  /* owned */
-    TtFrameNames *names;   /* owned */
+    TtJsonWriter *writer; /* owned */
+    TtFrameNames *names;  /* owned, as is the next */
+    TtVariableTypes *types;
     GHashTable *stack_set; /* owned; ids of every stack that the document refers to, as pointers */
 
     const TtSessionInfo *info;
@@ -58,6 +60,8 @@ void tt_json_put_scope(TtJsonReport *report, const char *key, guint32 scope);
 void tt_json_put_id(TtJsonWriter *writer, const char *key, const guint8 *id);
 /* A time in the session, or null for TT_TIME_NONE. */
 void tt_json_put_time(TtJsonWriter *writer, const char *key, guint64 time_ns);
+/* `type_name` or `type`, as @key says, and `type_source` of a variable; null where it has none. */
+void tt_json_put_type(TtJsonReport *report, const char *key, guint32 variable);
 /* A raw string of which "" means that it is not known, or null then. */
 void tt_json_put_known(TtJsonWriter *writer, const char *key, const char *text);
 /* `line`: a line of a file, or null for 0. */

@@ -39,6 +39,14 @@ void tt_json_put_thread(TtJsonReport *report, const char *key, guint32 thread) {
         tt_json_null(report->writer);
 }
 
+void tt_json_put_type(TtJsonReport *report, const char *key, guint32 variable) {
+    const char *source;
+
+    tt_json_put_string(report->writer, key,
+                       tt_variable_types_find(report->types, variable, &source));
+    tt_json_put_string(report->writer, "type_source", source);
+}
+
 static void put_realtime(TtJsonWriter *writer, const char *key, guint64 realtime_ns) {
     char text[TT_TEXT_RFC3339_BYTES];
 
@@ -119,6 +127,12 @@ static void write_process(TtJsonReport *report) {
     tt_json_end_object(writer);
 }
 
+static const char *get_symbols_failure(const TtJsonReport *report) {
+    const char *failure = tt_frame_names_get_failure(report->names);
+
+    return failure ? failure : tt_variable_types_get_failure(report->types);
+}
+
 static void write_completeness(TtJsonReport *report) {
     TtJsonWriter *writer = report->writer;
     const TtCompleteness *completeness = tt_snapshot_get_completeness(report->snapshot);
@@ -141,7 +155,7 @@ static void write_completeness(TtJsonReport *report) {
     for (guint i = 0; completeness->doubts && i < completeness->doubts->len; i++)
         tt_json_string(writer, g_ptr_array_index(completeness->doubts, i));
     tt_json_end_array(writer);
-    tt_json_put_string(writer, "symbols_failure", tt_frame_names_get_failure(report->names));
+    tt_json_put_string(writer, "symbols_failure", get_symbols_failure(report));
     tt_json_end_object(writer);
 }
 
@@ -192,6 +206,7 @@ gboolean tt_report_json(TtSnapshot *snapshot, TtSymbols *symbols, const TtReport
                         TtSink *sink, GError **error) {
     g_autoptr(TtJsonWriter) writer = tt_json_writer_new(sink);
     g_autoptr(TtFrameNames) names = tt_frame_names_new(snapshot, symbols);
+    g_autoptr(TtVariableTypes) types = tt_variable_types_new(snapshot, symbols);
     g_autoptr(GHashTable) stack_set = g_hash_table_new(NULL, NULL);
     TtJsonReport report = {
         .snapshot = snapshot,
@@ -199,6 +214,7 @@ gboolean tt_report_json(TtSnapshot *snapshot, TtSymbols *symbols, const TtReport
         .options = options,
         .writer = writer,
         .names = names,
+        .types = types,
         .stack_set = stack_set,
         .info = tt_snapshot_get_info(snapshot),
     };

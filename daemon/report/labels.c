@@ -125,6 +125,46 @@ gboolean tt_label_is_plumbing(const char *function, const char *file, const char
     return FALSE;
 }
 
+/* At the beginning of a word, which is a capital or stands after what is no letter: not in
+ * "preallocate". */
+static gboolean has_word(const char *name, gsize len, const char *word) {
+    gsize word_len = strlen(word);
+
+    for (gsize at = 0; at + word_len <= len; at++)
+        if (g_ascii_strncasecmp(name + at, word, word_len) == 0 &&
+            (at == 0 || g_ascii_isupper(name[at]) || !g_ascii_isalpha(name[at - 1])))
+            return TRUE;
+    return FALSE;
+}
+
+gboolean tt_label_is_allocator(const char *function) {
+    static const char *const words[] = {"malloc", "calloc", "realloc", "zalloc"};
+    static const char *const ends[] = {"strdup", "strndup"};
+    gsize len;
+    const char *name = tt_label_short_function(function, &len);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(words); i++)
+        if (has_word(name, len, words[i]))
+            return TRUE;
+    for (gsize i = 0; i < G_N_ELEMENTS(ends); i++) {
+        gsize end_len = strlen(ends[i]);
+
+        if (len >= end_len && g_ascii_strncasecmp(name + len - end_len, ends[i], end_len) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+gboolean tt_label_is_start(const char *function) {
+    static const char *const starts[] = {"__libc_start", "_dl_start", "_dl_init"};
+    static const char *const names[] = {"_start", "start_thread", "clone", "clone3"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        if (strcmp(function, names[i]) == 0)
+            return TRUE;
+    return starts_with_any(function, starts, G_N_ELEMENTS(starts));
+}
+
 /* One past the bracket that closes the one at @at, of whatever kinds lie between; the end of the
  * text where none does. */
 static const char *skip_brackets(const char *at) {

@@ -25,6 +25,24 @@ G_BEGIN_DECLS
 gboolean tt_label_is_plumbing(const char *function, const char *file, const char *module);
 
 /**
+ * tt_label_is_allocator:
+ * @function: demangled
+ *
+ * Whether a function says by its name that it is somebody's malloc: "sqlite3DbMallocRaw",
+ * "png_malloc_warn", "xmlStrdup". A program's own may be called so and be what its author looks
+ * for, so this counts only where there is no source to show.
+ */
+gboolean tt_label_is_allocator(const char *function);
+
+/**
+ * tt_label_is_start:
+ * @function: demangled
+ *
+ * Whether it is where programs and threads begin, before any of their own functions.
+ */
+gboolean tt_label_is_start(const char *function);
+
+/**
  * tt_label_short_function:
  * @function: demangled
  * @ret_len: its length in bytes

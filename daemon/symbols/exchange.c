@@ -41,19 +41,28 @@ static void put_length(GByteArray *to, guint begin) {
     memcpy(to->data + begin - TT_EXCHANGE_HEAD_BYTES, &len, sizeof len);
 }
 
-void tt_question_write(GByteArray *to, guint64 id, guint timeout_ms, const TtSymbolModule *module,
-                       const guint64 *addrs, gsize addr_count) {
+/* Returns: what put_length() wants. */
+static guint begin_question(GByteArray *to, guint64 id, guint timeout_ms,
+                            const TtSymbolModule *module, TtAskedFor asked_for, gsize count) {
     guint begin = begin_message(to);
-    guint64 last = 0;
 
-    g_assert(addr_count >= 1 && addr_count <= TT_EXCHANGE_ADDRS_MAX);
     g_assert(module->build_id_len <= TT_BUILD_ID_MAX);
     put_varint(to, TT_EXCHANGE_VERSION);
     put_varint(to, id);
     put_varint(to, timeout_ms);
     put_string(to, module->path, strlen(module->path));
     put_string(to, module->build_id, module->build_id_len);
-    put_varint(to, addr_count);
+    put_varint(to, asked_for);
+    put_varint(to, count);
+    return begin;
+}
+
+void tt_question_write(GByteArray *to, guint64 id, guint timeout_ms, const TtSymbolModule *module,
+                       const guint64 *addrs, gsize addr_count) {
+    guint begin = begin_question(to, id, timeout_ms, module, TT_ASKED_FOR_FRAMES, addr_count);
+    guint64 last = 0;
+
+    g_assert(addr_count >= 1 && addr_count <= TT_EXCHANGE_ADDRS_MAX);
     for (gsize i = 0; i < addr_count; i++) {
         g_assert(i == 0 || addrs[i] > last);
         put_varint(to, addrs[i] - last);
@@ -62,33 +71,58 @@ void tt_question_write(GByteArray *to, guint64 id, guint timeout_ms, const TtSym
     put_length(to, begin);
 }
 
+void tt_type_question_write(GByteArray *to, guint64 id, guint timeout_ms,
+                            const TtSymbolModule *module, const TtSymbolVariable *variables,
+                            gsize variable_count) {
+    guint begin = begin_question(to, id, timeout_ms, module, TT_ASKED_FOR_TYPES, variable_count);
+    guint64 last = 0;
+
+    g_assert(variable_count >= 1 && variable_count <= TT_EXCHANGE_VARIABLES_MAX);
+    for (gsize i = 0; i < variable_count; i++) {
+        gsize len = strlen(variables[i].name);
+
+        g_assert(variables[i].addr >= last && len <= TT_EXCHANGE_VARIABLE_BYTES);
+        put_varint(to, variables[i].addr - last);
+        put_string(to, variables[i].name, len);
+        last = variables[i].addr;
+    }
+    put_length(to, begin);
+}
+
 static int read_addrs(TtCursor *cursor, TtQuestion *question) {
+    gboolean has_names = question->asked_for == TT_ASKED_FOR_TYPES;
     guint64 addr = 0;
 
     for (gsize i = 0; i < question->addr_count; i++) {
         guint64 step;
 
-        if (tt_cursor_read_varint(cursor, &step) < 0 || (step == 0 && i > 0) ||
+        if (tt_cursor_read_varint(cursor, &step) < 0 || (step == 0 && i > 0 && !has_names) ||
             !tt_checked_add(addr, step, &addr))
             return -EBADMSG;
         question->addrs[i] = addr;
+        if (has_names && tt_cursor_read_string(cursor, &question->names[i]) < 0)
+            return -EBADMSG;
     }
     return 0;
 }
 
 int tt_question_read(const guint8 *bytes, gsize len, TtQuestion *ret_question) {
     TtCursor cursor = tt_cursor_new(bytes, len);
-    guint64 version, count;
+    guint64 version, asked_for, count;
 
     if (tt_cursor_read_varint(&cursor, &version) < 0 || version != TT_EXCHANGE_VERSION ||
         tt_cursor_read_varint(&cursor, &ret_question->id) < 0 ||
         tt_cursor_read_varint(&cursor, &ret_question->timeout_ms) < 0 ||
         tt_cursor_read_string(&cursor, &ret_question->path) < 0 ||
         tt_cursor_read_string(&cursor, &ret_question->build_id) < 0 ||
+        tt_cursor_read_varint(&cursor, &asked_for) < 0 ||
         tt_cursor_read_varint(&cursor, &count) < 0)
         return -EBADMSG;
-    if (ret_question->build_id.len > TT_BUILD_ID_MAX || count > TT_EXCHANGE_ADDRS_MAX)
+    if (ret_question->build_id.len > TT_BUILD_ID_MAX || asked_for > TT_ASKED_FOR_TYPES ||
+        count >
+            (asked_for == TT_ASKED_FOR_TYPES ? TT_EXCHANGE_VARIABLES_MAX : TT_EXCHANGE_ADDRS_MAX))
         return -EBADMSG;
+    ret_question->asked_for = (TtAskedFor)asked_for;
     ret_question->addr_count = count;
     if (read_addrs(&cursor, ret_question) < 0 || tt_cursor_left(&cursor) > 0)
         return -EBADMSG;

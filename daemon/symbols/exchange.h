@@ -4,12 +4,14 @@
  * Both ways a message is its length (32 bits, little-endian, itself not counted) and that many
  * bytes of varints and strings:
  *
- *   question: version, id, time-out in ms, path, build-id, count, count addresses
- *             (the first as it is, each next one as the difference to the one before, never 0)
+ *   question: version, id, time-out in ms, path, build-id, what is asked for (TtAskedFor), count,
+ *             then as many addresses (the first as it is, each next one as the difference to the
+ *             one before), each followed by a name where types of variables are asked for
  *   answer:   version, id, lack, string count, the strings,
  *             then for each address of the question, in its order:
  *             frame count, and for each frame: function, file (numbers of strings from 1 on;
- *             0: unknown), line, 1 if inlined else 0
+ *             0: unknown), line, 1 if inlined else 0;
+ *             for a variable at most one frame, whose function is the variable's type
  *
  * One question at a time. Each side distrusts the other: the process because it has read hostile
  * files, and reading a question costs it nothing to check. */
@@ -21,13 +23,20 @@
 
 G_BEGIN_DECLS
 
-#define TT_EXCHANGE_VERSION 1
+#define TT_EXCHANGE_VERSION 2
 #define TT_EXCHANGE_FD 3 /* the process's end */
 #define TT_EXCHANGE_HEAD_BYTES 4
 #define TT_EXCHANGE_ADDRS_MAX 4096
-#define TT_EXCHANGE_FRAMES_MAX 64 /* of one address; the last is always the real function */
+#define TT_EXCHANGE_VARIABLES_MAX 256  /* in one question */
+#define TT_EXCHANGE_VARIABLE_BYTES 255 /* of one's name */
+#define TT_EXCHANGE_FRAMES_MAX 64      /* of one address; the last is always the real function */
 #define TT_EXCHANGE_QUESTION_MAX (128u << 10)
 #define TT_EXCHANGE_ANSWER_MAX (64u << 20)
+
+typedef enum TtAskedFor {
+    TT_ASKED_FOR_FRAMES,
+    TT_ASKED_FOR_TYPES,
+} TtAskedFor;
 
 /* A question as read: borrows from the bytes it was read from, but for the addresses. */
 typedef struct TtQuestion {
@@ -35,16 +44,27 @@ typedef struct TtQuestion {
     guint64 timeout_ms;
     TtString path;
     TtString build_id;
+    TtAskedFor asked_for;
     gsize addr_count;
-    guint64 addrs[TT_EXCHANGE_ADDRS_MAX]; /* strictly ascending */
+    guint64 addrs[TT_EXCHANGE_ADDRS_MAX];      /* ascending; for frames, strictly */
+    TtString names[TT_EXCHANGE_VARIABLES_MAX]; /* one an address, where types are asked for */
 } TtQuestion;
 
-/* Appends a question, its length in front.
+/* Appends a question for frames, its length in front.
  *
  * @addrs: strictly ascending; 1 … TT_EXCHANGE_ADDRS_MAX
  * @path, @build_id_len: within TT_STRING_MAX and TT_BUILD_ID_MAX */
 void tt_question_write(GByteArray *to, guint64 id, guint timeout_ms, const TtSymbolModule *module,
                        const guint64 *addrs, gsize addr_count);
+
+/* Appends a question for types, its length in front.
+ *
+ * @variables: 1 … TT_EXCHANGE_VARIABLES_MAX, their addresses ascending, their names of up to
+ *   TT_EXCHANGE_VARIABLE_BYTES
+ * @path, @build_id_len: as above */
+void tt_type_question_write(GByteArray *to, guint64 id, guint timeout_ms,
+                            const TtSymbolModule *module, const TtSymbolVariable *variables,
+                            gsize variable_count);
 
 /* Reads a question without its length. Returns: 0, or -EBADMSG; @ret_question is undefined then. */
 int tt_question_read(const guint8 *bytes, gsize len, TtQuestion *ret_question);

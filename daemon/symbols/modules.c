@@ -8,6 +8,7 @@
 #include "symbols/dwarf.h"
 #include "symbols/elf.h"
 #include "symbols/symtab.h"
+#include "symbols/variable.h"
 
 #define OPEN_MAX 64
 #define OPEN_BYTES_MAX (1ull << 30) /* of files: a quarter of the address space there is */
@@ -160,6 +161,29 @@ static void find_frames(Open *open, guint64 addr, TtChain *chain) {
         chain->count = 0;
 }
 
+static void answer_frames(Open *open, guint64 addr, TtAnswerWriter *writer) {
+    TtChain chain;
+
+    chain.count = 0;
+    if (open)
+        find_frames(open, addr, &chain);
+    tt_answer_writer_begin_addr(writer, chain.count);
+    for (guint i = 0; i < chain.count; i++)
+        tt_answer_writer_add_frame(writer, &chain.frames[i]);
+}
+
+static void answer_type(Open *open, guint64 addr, TtString name, TtAnswerWriter *writer) {
+    g_autofree char *type = NULL;
+    TtSymbolFrame frame = {0};
+
+    if (open)
+        type = tt_variable_find_type(open->units, addr - open->elf->dwarf_bias, name);
+    tt_answer_writer_begin_addr(writer, type ? 1 : 0);
+    frame.function = type;
+    if (type)
+        tt_answer_writer_add_frame(writer, &frame);
+}
+
 TtSymbolsLack tt_modules_answer(TtModules *modules, const TtQuestion *question,
                                 TtAnswerWriter *writer) {
     TtSymbolsLack lack = TT_SYMBOLS_LACK_FILE;
@@ -168,14 +192,10 @@ TtSymbolsLack tt_modules_answer(TtModules *modules, const TtQuestion *question,
     if (!open && !memchr(question->path.text, 0, question->path.len))
         open = open_module(modules, question, &lack);
     for (gsize i = 0; i < question->addr_count; i++) {
-        TtChain chain;
-
-        chain.count = 0;
-        if (open)
-            find_frames(open, question->addrs[i], &chain);
-        tt_answer_writer_begin_addr(writer, chain.count);
-        for (guint j = 0; j < chain.count; j++)
-            tt_answer_writer_add_frame(writer, &chain.frames[j]);
+        if (question->asked_for == TT_ASKED_FOR_TYPES)
+            answer_type(open, question->addrs[i], question->names[i], writer);
+        else
+            answer_frames(open, question->addrs[i], writer);
     }
     return open ? open->lack : lack;
 }

@@ -12,7 +12,8 @@ typedef struct TtModules TtModules;
 TtModules *tt_modules_new(const char *debug_dir);
 void tt_modules_free(TtModules *modules);
 
-/* Answers a question: adds the frames of each address, or none, to @writer.
+/* Answers a question: adds the frames of each address or the type of each variable, or none, to
+ * @writer.
  * Returns: what the module lacks. */
 TtSymbolsLack tt_modules_answer(TtModules *modules, const TtQuestion *question,
                                 TtAnswerWriter *writer);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The door of this room: from an address in a module to functions, files and lines.
+/* The door of this room: from an address in a module to functions, files and lines, and to the
+ * types of what is declared there.
  *
  * ELF and DWARF from anywhere are hostile input, so nothing of them is read in the daemon. A
  * process of its own, tt-symbolizer, does that; what it says is not trusted either. It may die or
@@ -94,6 +95,17 @@ typedef struct TtSymbolAnswer {
     TtSymbolFrame *frames;
 } TtSymbolAnswer;
 
+/**
+ * TtSymbolVariable:
+ * @addr: file virtual address, inside the instruction that gives the variable to somebody
+ * @name: as the source has it there, any bytes: a variable, or an expression made of one, of
+ *   members, "*" and "[…]"
+ */
+typedef struct TtSymbolVariable {
+    guint64 addr;
+    const char *name;
+} TtSymbolVariable;
+
 /* The answers so far and the process that gives them. Any thread may use one, at the same time. */
 typedef struct TtSymbols TtSymbols;
 
@@ -147,6 +159,25 @@ void tt_symbols_set_debug_dir(TtSymbols *symbols, const char *dir);
  */
 gboolean tt_symbols_resolve(TtSymbols *symbols, const TtSymbolModule *module, const guint64 *addrs,
                             gsize count, const TtSymbolAnswer **ret_answers, GError **error);
+
+/**
+ * tt_symbols_find_variable_types:
+ * @module: where the addresses lie
+ * @variables: (array length=count): in any order
+ * @ret_types: (array length=count) (transfer none): every one is set, whatever is returned: to the
+ *   declared type as C or C++ spells it ("struct node *", "int *" for an array of int), valid UTF-8
+ *   of at most 4 KiB; to %NULL where the debug information does not tell, or what goes by that name
+ *   there is no pointer. They live as long as answers do
+ * @error: TT_SYMBOLS_ERROR
+ *
+ * Finds what is declared by a name in the innermost scope at an address. Otherwise as
+ * tt_symbols_resolve(), its bounds for every 256 variables included.
+ *
+ * Returns: %FALSE with @error set where the process failed and types are missing because of it
+ */
+gboolean tt_symbols_find_variable_types(TtSymbols *symbols, const TtSymbolModule *module,
+                                        const TtSymbolVariable *variables, gsize count,
+                                        const char **ret_types, GError **error);
 
 /**
  * tt_symbols_get_lack:

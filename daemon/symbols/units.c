@@ -189,6 +189,7 @@ void tt_units_free(TtUnits *units) {
 
         unit_forget_functions(unit);
         g_clear_pointer(&unit->paths, g_hash_table_unref);
+        g_clear_pointer(&unit->globals, g_hash_table_unref);
     }
     g_array_unref(units->units);
     tt_ranges_clear(&units->map);
@@ -265,6 +266,32 @@ const TtFunction *tt_unit_find_function(TtUnit *unit, guint64 addr) {
         walk_inlines(function, &function->die, 0);
     }
     return function;
+}
+
+/* The first of a name counts: a definition repeats what a declaration said. */
+static void index_globals(TtUnit *unit) {
+    Dwarf_Die die;
+
+    unit->globals = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
+    if (dwarf_child(&unit->tree, &die) != 0)
+        return;
+    do {
+        const char *name = dwarf_tag(&die) == DW_TAG_variable ? dwarf_diename(&die) : NULL;
+
+        if (name && !g_hash_table_contains(unit->globals, name))
+            g_hash_table_insert(unit->globals, (gpointer)name, g_memdup2(&die, sizeof die));
+    } while (dwarf_siblingof(&die, &die) == 0);
+}
+
+gboolean tt_unit_find_global(TtUnit *unit, const char *name, Dwarf_Die *ret_variable) {
+    const Dwarf_Die *found;
+
+    if (!unit->globals)
+        index_globals(unit);
+    found = g_hash_table_lookup(unit->globals, name);
+    if (found)
+        *ret_variable = *found;
+    return found != NULL;
 }
 
 /* Returns: the scope of the function whose die lies at @addr, or SCOPE_NONE. */

@@ -31,6 +31,7 @@ typedef struct TtUnit {
     GArray *functions;        /* TtFunction */
     GArray *scopes;           /* namespaces and classes; see units.c */
     GArray *members;          /* functions in them; see units.c */
+    GHashTable *globals;      /* (nullable) variables outside functions, by name */
     const char *directory;    /* (nullable) in which it was compiled */
     GHashTable *paths; /* file name as the unit has it, by its place in memory → full path */
 } TtUnit;
@@ -50,6 +51,9 @@ TtUnit *tt_units_find(TtUnits *units, guint64 addr);
 /* Returns: (transfer none) (nullable): the function, its inlined calls read. Stays where it is
  * until the next call. */
 const TtFunction *tt_unit_find_function(TtUnit *unit, guint64 addr);
+
+/* Finds a variable that is declared in the unit outside all functions and classes. */
+gboolean tt_unit_find_global(TtUnit *unit, const char *name, Dwarf_Die *ret_variable);
 
 /* Returns: (transfer full) (nullable): "space::Class::name" of a function that lies in some; NULL
  * where it does not, or in another unit. */

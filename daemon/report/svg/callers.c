@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stacks of one name are sorted by their callers' addresses. Then the one that shares most with a
- * stack is beside it, and the first caller beyond what the two share is the stack's alone. */
+/* Stacks of one name are sorted by their callers' addresses, and those of the same callers from the
+ * innermost frame on. Then the one that shares most with a stack is beside it, and the first frame
+ * beyond what the two share is the stack's alone. */
 #include "report/svg/callers.h"
 
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "report/svg/measure.h"
 #include "report/text.h"
 
-/* Callers that are compared. */
+/* Callers that are compared, and frames from the innermost to the site. */
 #define CHAIN_MAX 32u
 
 #define DESCRIBED_MAX 8u
@@ -27,6 +28,8 @@ typedef struct Chain {
     guint first; /* index of the site's caller in its frames */
     guint count;
     guint64 ips[CHAIN_MAX]; /* of the callers, innermost first */
+    guint inner_count;
+    guint64 inner_ips[CHAIN_MAX]; /* up to the site's, innermost first */
 } Chain;
 
 static void chain_clear(gpointer data) {
@@ -58,33 +61,60 @@ static void chain_init(Chain *chain, TtFrameNames *names, guint32 stack) {
     *chain = (Chain){.stack = stack, .first = site + 1};
     for (gsize i = site + 1; i < count && chain->count < CHAIN_MAX; i++)
         chain->ips[chain->count++] = frames[i].ip;
+    for (gsize i = 0; i < MIN(site + 1, count) && chain->inner_count < CHAIN_MAX; i++)
+        chain->inner_ips[chain->inner_count++] = frames[i].ip;
     chain->label = tt_frame_names_label(names, stack);
+}
+
+static gint compare_ips(const guint64 *left, guint left_count, const guint64 *right,
+                        guint right_count) {
+    for (guint i = 0; i < MIN(left_count, right_count); i++)
+        if (left[i] != right[i])
+            return left[i] < right[i] ? -1 : 1;
+    return (left_count > right_count) - (left_count < right_count);
 }
 
 static gint compare_chains(gconstpointer a, gconstpointer b) {
     const Chain *left = a, *right = b;
     gint order = strcmp(left->label, right->label);
 
-    for (guint i = 0; order == 0 && i < MIN(left->count, right->count); i++)
-        if (left->ips[i] != right->ips[i])
-            order = left->ips[i] < right->ips[i] ? -1 : 1;
-    if (order == 0 && left->count != right->count)
-        order = left->count < right->count ? -1 : 1;
+    if (order == 0)
+        order = compare_ips(left->ips, left->count, right->ips, right->count);
+    if (order == 0)
+        order =
+            compare_ips(left->inner_ips, left->inner_count, right->inner_ips, right->inner_count);
     if (order == 0 && left->stack != right->stack)
         order = left->stack < right->stack ? -1 : 1;
     return order;
 }
 
-/* How many callers two stacks share; -1 where they have different names. */
-static gint count_shared(const Chain *chain, const Chain *other) {
-    gint shared = 0;
+static guint count_equal(const guint64 *left, guint left_count, const guint64 *right,
+                         guint right_count) {
+    guint equal = 0;
+
+    while (equal < MIN(left_count, right_count) && left[equal] == right[equal])
+        equal++;
+    return equal;
+}
+
+/* What a stack has in common with others of its name. */
+typedef struct Shared {
+    gboolean is_named_alike; /* there are such */
+    guint callers;           /* from the site's caller on */
+    guint inner;             /* from the innermost frame on, with those that share all callers */
+} Shared;
+
+static void add_shared(Shared *shared, const Chain *chain, const Chain *other) {
+    guint callers;
 
     if (!g_str_equal(chain->label, other->label))
-        return -1;
-    while ((guint)shared < MIN(chain->count, other->count) &&
-           chain->ips[shared] == other->ips[shared])
-        shared++;
-    return shared;
+        return;
+    callers = count_equal(chain->ips, chain->count, other->ips, other->count);
+    shared->is_named_alike = TRUE;
+    shared->callers = MAX(shared->callers, callers);
+    if (callers == chain->count)
+        shared->inner = MAX(shared->inner, count_equal(chain->inner_ips, chain->inner_count,
+                                                       other->inner_ips, other->inner_count));
 }
 
 /* "parse_all", "libfoo.so+0x1f40", "0x7f12"; in module @known only "+0x1f40". */
@@ -104,20 +134,27 @@ static char *name_frame(TtSnapshot *snapshot, const TtNamedFrame *frame, guint32
     return g_strdup_printf("0x%" G_GINT64_MODIFIER "x", frame->ip);
 }
 
-static void add_text(TtCallers *callers, const Chain *chain, guint shared) {
+static void add_text(TtCallers *callers, const Chain *chain, const Shared *shared) {
     gsize count;
     const TtNamedFrame *frames = tt_frame_names_get(callers->names, chain->stack, &count, NULL);
-
-    gboolean has_caller = shared < chain->count && chain->first + shared < count;
+    gboolean has_caller = shared->callers < chain->count && chain->first + shared->callers < count;
     /* With all callers in common, what they differ in is how the site came to allocate. */
-    guint told = has_caller ? chain->first + shared : 0;
+    guint told = has_caller ? chain->first + shared->callers : shared->inner;
+    const TtNamedFrame *site = &frames[chain->first - 1];
+    char *text = NULL;
 
-    if (told >= count || told + 1 == chain->first)
+    if (told >= count || (!has_caller && told >= chain->first))
         return;
-    g_autofree char *name =
-        name_frame(callers->snapshot, &frames[told], frames[chain->first - 1].module);
-    g_hash_table_insert(callers->texts, GUINT_TO_POINTER(chain->stack),
-                        g_strconcat(has_caller ? "from " : "through ", name, NULL));
+    if (&frames[told] == site) { /* its name is told; where in it, only where there are lines */
+        if (site->function && !site->file && site->module != TT_NONE)
+            text = g_strdup_printf("at +0x%" G_GINT64_MODIFIER "x", site->offset);
+    } else {
+        g_autofree char *name = name_frame(callers->snapshot, &frames[told], site->module);
+
+        text = g_strconcat(has_caller ? "from " : "through ", name, NULL);
+    }
+    if (text)
+        g_hash_table_insert(callers->texts, GUINT_TO_POINTER(chain->stack), text);
 }
 
 static GArray *make_chains(TtFrameNames *names, const guint32 *stacks, gsize count) {
@@ -147,14 +184,14 @@ TtCallers *tt_callers_new(TtSnapshot *snapshot, TtFrameNames *names, const guint
     callers->texts = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     for (guint i = 0; i < chains->len; i++) {
         const Chain *chain = &g_array_index(chains, Chain, i);
-        gint shared = -1;
+        Shared shared = {0};
 
         if (i > 0)
-            shared = MAX(shared, count_shared(chain, &g_array_index(chains, Chain, i - 1)));
+            add_shared(&shared, chain, &g_array_index(chains, Chain, i - 1));
         if (i + 1 < chains->len)
-            shared = MAX(shared, count_shared(chain, &g_array_index(chains, Chain, i + 1)));
-        if (shared >= 0)
-            add_text(callers, chain, (guint)shared);
+            add_shared(&shared, chain, &g_array_index(chains, Chain, i + 1));
+        if (shared.is_named_alike)
+            add_text(callers, chain, &shared);
     }
     return callers;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who called. Many sites can have one name: a program's own allocator, a library without symbols.
  * What tells those apart is the first caller that they do not share, or
- * where they share all, the function of a library that they allocated through. */
+ * where they share all, the innermost function that they do not both allocate through. */
 #pragma once
 
 #include "report/frames.h"
@@ -23,8 +23,8 @@ TtCallers *tt_callers_new(TtSnapshot *snapshot, TtFrameNames *names, const guint
 void tt_callers_free(TtCallers *callers);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtCallers, tt_callers_free)
 
-/* "from parse_all", "through getdelim", as any bytes; NULL where the name of @stack is its own, or
- * nothing helps. */
+/* "from parse_all", "through getdelim", "at +0x1f40", as any bytes; NULL where the name of @stack
+ * is its own, or nothing helps. */
 const char *tt_callers_find(const TtCallers *callers, guint32 stack);
 
 /* The site and its callers, for a tooltip: one a line, given shown (tt_measure_show()). */

@@ -109,6 +109,8 @@ gboolean tt_report_svg(TtSnapshot *snapshot, TtSymbols *symbols, const TtReportO
     view.selection = selection;
     g_autoptr(TtCallers) callers = resolve_names(&view);
     view.callers = callers;
+    g_autoptr(TtVariableTypes) types = tt_variable_types_new(snapshot, symbols);
+    view.types = types;
 
     GString *document = draw(&view, what, owner_max, error);
     if (!document)

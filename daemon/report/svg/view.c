@@ -15,12 +15,12 @@ static char *show(const char *bytes) {
     return tt_measure_show(bytes ? bytes : "", TT_CANVAS_NAME_CHARACTERS);
 }
 
-/* "parse (config.c:120)" in its two parts. */
+/* "parse (config.c:120)" or "parse (libconfig.so.0+0x1f40)" in its two parts. */
 static void split_place(const char *label, char **ret_name, char **ret_place) {
     gsize len = strlen(label);
     const char *bracket = g_strrstr(label, " (");
 
-    if (bracket && label[len - 1] == ')' && strchr(bracket, ':')) {
+    if (bracket && label[len - 1] == ')' && (strchr(bracket, ':') || strstr(bracket, "+0x"))) {
         *ret_name = g_strndup(label, (gsize)(bracket - label));
         *ret_place = g_strndup(bracket + 2, len - 1 - (gsize)(bracket + 2 - label));
     } else {
@@ -29,14 +29,15 @@ static void split_place(const char *label, char **ret_name, char **ret_place) {
     }
 }
 
-static void init_variable(TtLabel *label, const TtVariableRow *variable) {
+/* @type: may be NULL */
+static void init_variable(TtLabel *label, const TtVariableRow *variable, const char *type) {
     g_autofree char *name =
         show(variable->name && variable->name[0] ? variable->name : "(no name)");
     g_autofree char *file = show(tt_text_basename(variable->file ? variable->file : ""));
 
     label->is_variable = TRUE;
     label->caller = g_strdup("");
-    label->type = show(variable->type);
+    label->type = show(type);
     label->place = variable->line > 0 && file[0] ? g_strdup_printf("%s:%u", file, variable->line)
                                                  : g_strdup(file);
     label->name = g_strconcat(name, label->type[0] ? ":" : "", NULL);
@@ -51,7 +52,8 @@ void tt_label_init(TtLabel *label, const TtView *view, guint32 variable, guint32
 
     *label = (TtLabel){0};
     if (variable < variable_count) {
-        init_variable(label, &variables[variable]);
+        init_variable(label, &variables[variable],
+                      tt_variable_types_find(view->types, variable, NULL));
         return;
     }
     g_autofree char *raw = tt_frame_names_label(view->names, stack);

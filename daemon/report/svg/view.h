@@ -10,6 +10,7 @@
 #include "report/svg/canvas.h"
 #include "report/svg/scale.h"
 #include "report/svg/select.h"
+#include "report/types.h"
 
 G_BEGIN_DECLS
 
@@ -25,6 +26,7 @@ typedef struct TtView {
     TtSnapshot *snapshot;
     TtFrameNames *names;
     const TtCallers *callers;
+    const TtVariableTypes *types;
     const TtSelection *selection;
     guint64 end_ns; /* where time axes end */
     TtSessionState state;

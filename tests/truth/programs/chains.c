@@ -241,7 +241,8 @@ NOINLINE void uses_plugin(const char *path) {
     STAY();
 }
 
-/* noreturn: the call is the function's last instruction, its return address lies in the next one. */
+/* noreturn: the call is the function's last instruction, its return address lies in the next one.
+ */
 NOINLINE __attribute__((noreturn)) void ends(void) {
     leak(70022);
     exit(0);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Eight threads in a ring: each allocates blocks and hands them to the next, which frees them. What a
- * thread did it counts itself, in a file:
+/* Eight threads in a ring: each allocates blocks and hands them to the next, which frees them. What
+ * a thread did it counts itself, in a file:
  *
  *   handover FILE BLOCKS-A-THREAD
  *
- * FILE holds an array of Worker. A block's size tells its maker: size % 8 is the thread's number. */
-#include <pthread.h>
-#include <stdatomic.h>
+ * FILE holds an array of Worker. A block's size tells its maker: size % 8 is the thread's number.
+ */
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loaded by dlopen, its calls bound lazily: malloc is first called through the loader's trampoline. */
+/* Loaded by dlopen, its calls bound lazily: malloc is first called through the loader's trampoline.
+ */
 #include <stdlib.h>
 
 extern void *volatile kept_by_plugin;

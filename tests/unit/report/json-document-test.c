@@ -122,6 +122,32 @@ static void hotspots_are_in_order_of_what_lives(void) {
     sample_free(sample);
 }
 
+static void assert_type(JsonObject *row, const char *key, const char *type, const char *source) {
+    if (!type) {
+        g_assert_true(json_object_get_null_member(row, key));
+        g_assert_true(json_object_get_null_member(row, "type_source"));
+        return;
+    }
+    g_assert_cmpstr(json_object_get_string_member(row, key), ==, type);
+    g_assert_cmpstr(json_object_get_string_member(row, "type_source"), ==, source);
+}
+
+static void types_are_declared_or_found(void) {
+    Sample *sample = sample_new("rich");
+    g_autoptr(JsonParser) parser = parse(sample);
+
+    assert_type(element(parser, "variables", 0), "type", "struct item *", "declared");
+    assert_type(element(parser, "variables", 2), "type", "struct page *", "dwarf");
+    assert_type(element(parser, "variables", 3), "type", NULL, NULL);
+    assert_type(element(parser, "active_allocations", 0), "type_name", "struct item *", "declared");
+    assert_type(element(parser, "active_allocations", 1), "type_name", "struct page *", "dwarf");
+    assert_type(element(parser, "active_allocations", 2), "type_name", NULL, NULL);
+    assert_type(element(parser, "memory_by_type", 0), "type", "struct item *", "declared");
+    assert_type(element(parser, "memory_by_type", 1), "type", "struct page *", "dwarf");
+    g_assert_cmpuint(sample->symbols->type_question_count, ==, 1); /* for one that has a place */
+    sample_free(sample);
+}
+
 /* A thousand scopes deep, of long names: the innermost are told, and no row gets longer. */
 static void fault_L11_deep_scopes_have_short_paths(void) {
     Sample *sample = sample_new("one");
@@ -216,6 +242,7 @@ int main(int argc, char **argv) {
                     fault_J13_equal_states_give_equal_documents);
     g_test_add_func("/json-document/hotspots_are_in_order_of_what_lives",
                     hotspots_are_in_order_of_what_lives);
+    g_test_add_func("/json-document/types_are_declared_or_found", types_are_declared_or_found);
     g_test_add_func("/json-document/fault_L11_deep_scopes_have_short_paths",
                     fault_L11_deep_scopes_have_short_paths);
     g_test_add_func("/json-document/indices_out_of_range_are_null", indices_out_of_range_are_null);

@@ -67,6 +67,31 @@ static void plumbing_is_told_from_the_program(void) {
     g_assert_false(tt_label_is_plumbing("void run<std::string>(std::string)", NULL, "/opt/prog"));
 }
 
+static void names_of_allocators_and_starts(void) {
+    static const char *const allocators[] = {"sqlite3Malloc",
+                                             "sqlite3DbMallocRawNN",
+                                             "sqlite3_malloc64",
+                                             "png_malloc_warn",
+                                             "av_mallocz",
+                                             "CRYPTO_zalloc",
+                                             "xmlStrdup",
+                                             "sqlite3DbStrNDup",
+                                             "PyMem_RawCalloc",
+                                             "Pool::realloc(int)",
+                                             "malloc"};
+    static const char *const others[] = {"preallocate", "node_alloc", "sqlite3_step", "main",
+                                         "parse",       "",           "dup"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(allocators); i++)
+        g_assert_true(tt_label_is_allocator(allocators[i]));
+    for (gsize i = 0; i < G_N_ELEMENTS(others); i++) {
+        g_assert_false(tt_label_is_allocator(others[i]));
+        g_assert_false(tt_label_is_start(others[i]));
+    }
+    g_assert_true(tt_label_is_start("_start"));
+    g_assert_true(tt_label_is_start("__libc_start_call_main"));
+}
+
 typedef struct Fixture {
     TtSnapshot *snapshot;
     TtSymbols *symbols;
@@ -157,6 +182,99 @@ static void labels_say_where_the_program_allocates(void) {
     synthetic_add_stack(fixture.snapshot, 5, nowhere);
     assert_label(&fixture, fixture.symbols, 5, "0x1234");
     assert_label(&fixture, fixture.symbols, TT_STACK_NONE, "(no stack)");
+    clear(&fixture);
+}
+
+/* What is known of libdb, a library without debug information: two functions that others call, and
+ * one that is its malloc. */
+enum {
+    DB = 0x600000000000,
+    DB_WRAPPER = DB + 0x5001, /* has no name, and calls malloc for all */
+    DB_MALLOC = DB + 0x5101,
+    DB_NAMELESS = DB + 0x6001, /* and further on, every 16 bytes */
+    DB_STEP = DB + 0x7001,
+    DB_OPEN = DB + 0x8001,
+    DB_START = DB + 0x9001,
+    LIBC = 0x7f0000000100,
+    PROG_MAIN = 0x100901,
+    PROG_NAMELESS = 0x100a01
+};
+
+static Fixture make_stripped(void) {
+    Fixture fixture = make();
+
+    synthetic_add_module(fixture.snapshot, "/usr/lib/libdb.so.1", DB);
+    synthetic_add_name(fixture.symbols, 0x5100, "dbMallocRaw", NULL, 0, FALSE);
+    synthetic_add_name(fixture.symbols, 0x7000, "db_step", NULL, 0, FALSE);
+    synthetic_add_name(fixture.symbols, 0x8000, "db_open", NULL, 0, FALSE);
+    synthetic_add_name(fixture.symbols, 0x9000, "_start", NULL, 0, FALSE);
+    synthetic_add_name(fixture.symbols, 0x900, "main", "main.c", 12, FALSE);
+    return fixture;
+}
+
+static void add_site(Fixture *fixture, guint32 stack, const guint64 *ips) {
+    TtSiteRow site = {.stack = stack, .live_blocks = 1, .live_bytes = 8};
+
+    synthetic_add_stack(fixture->snapshot, stack, ips);
+    g_array_append_val(fixture->snapshot->sites, site);
+}
+
+static void nameless_sites_are_called_by_the_first_name_outward(void) {
+    static const struct {
+        guint64 ips[7];
+        const char *label;
+    } sites[] = {
+        {{DB_NAMELESS, DB_STEP, PROG_MAIN}, "db_step (libdb.so.1+0x6001)"},
+        {{LIBC, DB_NAMELESS, DB_NAMELESS + 16, DB_OPEN}, "db_open (libdb.so.1+0x6001)"},
+        /* its own malloc says nothing, and neither does what is below it */
+        {{DB_WRAPPER, DB_MALLOC, DB_NAMELESS, DB_STEP}, "db_step (libdb.so.1+0x6001)"},
+        {{DB_WRAPPER, DB_MALLOC, DB_STEP, PROG_MAIN}, "db_step (libdb.so.1+0x7001)"},
+        {{DB_MALLOC, DB_STEP}, "db_step (libdb.so.1+0x7001)"},
+        /* where lines are known they are the place */
+        {{DB_NAMELESS, PROG_NAMELESS, PROG_MAIN}, "main (main.c:12)"},
+        {{DB_NAMELESS, LIBC, PROG_MAIN}, "main (main.c:12)"},
+        /* nothing has a name */
+        {{DB_NAMELESS, PROG_NAMELESS}, "libdb.so.1+0x6001"},
+        {{DB_NAMELESS, LIBC}, "libdb.so.1+0x6001"},
+        {{DB_NAMELESS, DB_START}, "libdb.so.1+0x6001"},
+        {{DB_WRAPPER, DB_MALLOC, DB_NAMELESS}, "libdb.so.1+0x6001"},
+        {{DB_WRAPPER, DB_MALLOC, PROG_NAMELESS}, "prog+0xa01"},
+        {{DB_WRAPPER, DB_MALLOC}, "libdb.so.1+0x5001"},
+        {{DB_MALLOC}, "dbMallocRaw"},
+        /* and what has one is called by it as ever */
+        {{DB_STEP, PROG_MAIN}, "db_step"},
+    };
+    Fixture fixture = make_stripped();
+
+    for (guint32 i = 0; i < G_N_ELEMENTS(sites); i++) {
+        synthetic_add_stack(fixture.snapshot, 10 + i, sites[i].ips);
+        assert_label(&fixture, fixture.symbols, 10 + i, sites[i].label);
+    }
+    clear(&fixture);
+}
+
+/* A wrapper that has no name is known by how many sites of its module pass through it. */
+static void what_most_sites_share_is_not_their_place(void) {
+    enum { COUNT = 7 };
+    static const guint64 last[] = {DB_WRAPPER, DB_WRAPPER + 16, DB_NAMELESS, DB_STEP, 0};
+    Fixture fixture = make_stripped();
+
+    for (guint32 i = 0; i < COUNT; i++) {
+        const guint64 ips[] = {DB_WRAPPER, DB_WRAPPER + 16, DB_NAMELESS + 16 * i,
+                               DB_STEP,    PROG_MAIN,       0};
+
+        add_site(&fixture, 10 + i, ips);
+        assert_label(&fixture, fixture.symbols, 10 + i, "db_step (libdb.so.1+0x5001)");
+    }
+    add_site(&fixture, 10 + COUNT, last);
+    for (guint32 i = 0; i < COUNT; i++) {
+        g_autofree char *label =
+            g_strdup_printf("db_step (libdb.so.1+0x%x)", 0x6001 + 16 * (guint)i);
+
+        assert_label(&fixture, fixture.symbols, 10 + i, label);
+        label[strlen(label) - 1] = '\0';
+        assert_label(&fixture, NULL, 10 + i, strchr(label, '(') + 1);
+    }
     clear(&fixture);
 }
 
@@ -270,6 +388,11 @@ int main(int argc, char **argv) {
     g_test_add_func("/frames/inlined_functions_are_frames", inlined_functions_are_frames);
     g_test_add_func("/frames/labels_say_where_the_program_allocates",
                     labels_say_where_the_program_allocates);
+    g_test_add_func("/frames/names_of_allocators_and_starts", names_of_allocators_and_starts);
+    g_test_add_func("/frames/nameless_sites_are_called_by_the_first_name_outward",
+                    nameless_sites_are_called_by_the_first_name_outward);
+    g_test_add_func("/frames/what_most_sites_share_is_not_their_place",
+                    what_most_sites_share_is_not_their_place);
     g_test_add_func("/frames/fault_J04_long_names_are_cut", fault_J04_long_names_are_cut);
     g_test_add_func("/frames/fault_I08_names_are_missing_where_the_symbolizer_fails",
                     fault_I08_names_are_missing_where_the_symbolizer_fails);

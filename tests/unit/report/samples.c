@@ -83,8 +83,17 @@ static void add_names(TtSnapshot *snapshot) {
                           .live_blocks = 1,
                           .live_bytes = 8,
                           .cumulative_bytes = 8};
-    TtVariableRow untyped = {
-        .name = (char *)"p", .type = (char *)"", .file = (char *)"", .function = (char *)""};
+    TtVariableRow untyped = {.name = (char *)"p",
+                             .type = (char *)"",
+                             .file = (char *)"",
+                             .function = (char *)"",
+                             .stack = 4,
+                             .named_blocks = 1,
+                             .live_blocks = 1,
+                             .live_bytes = 8,
+                             .cumulative_bytes = 8};
+    TtVariableRow unknown = {
+        .name = (char *)"q", .type = (char *)"", .file = (char *)"", .function = (char *)""};
     TtScopeRow outer = {.name = (char *)"outer", .parent = TT_NONE, .entered = 1};
     TtScopeRow inner = {.name = (char *)"inner", .parent = 0, .entered = 2};
     TtMarkRow mark = {.name = (char *)"loaded", .t_ns = 2500, .live_bytes = 108, .live_blocks = 2};
@@ -94,6 +103,7 @@ static void add_names(TtSnapshot *snapshot) {
     g_array_append_val(snapshot->variables, items);
     g_array_append_val(snapshot->variables, head);
     g_array_append_val(snapshot->variables, untyped);
+    g_array_append_val(snapshot->variables, unknown);
     g_array_append_val(snapshot->scopes, outer);
     g_array_append_val(snapshot->scopes, inner);
     g_array_append_val(snapshot->marks, mark);
@@ -194,6 +204,9 @@ static Sample *make_rich(void) {
     synthetic_add_name(sample->symbols, 0x100, "strdup", "strdup.c", 42, FALSE);
     synthetic_add_name(sample->symbols, 0x200, "copy", "list.h", 9, TRUE);
     synthetic_add_name(sample->symbols, 0x200, "add", "list.c", 17, FALSE);
+    synthetic_add_type(sample->symbols, "p", "struct page *");
+    synthetic_add_type(sample->symbols, "q", "struct never *");     /* nobody knows where q is */
+    synthetic_add_type(sample->symbols, "items", "struct other *"); /* declared otherwise */
     sample->options.related = related;
     sample->options.related_count = 2;
     sample->options.now_realtime_ns = 1800000000000000000u; /* does not count: it is over */

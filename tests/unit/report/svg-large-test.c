@@ -70,7 +70,7 @@ static void draw(Sample *sample, const char *view, guint top) {
                    view, top, len, seconds, (double)grown / (1 << 20));
     g_assert_nonnull(picture);
     g_assert_cmpuint(made, ==, BLOCKS); /* one pass */
-    if (!HAS_SANITIZER) /* which keeps what was freed for a while */
+    if (!HAS_SANITIZER)                 /* which keeps what was freed for a while */
         g_assert_cmpuint(grown, <, 64 << 20);
     g_assert_cmpuint(len, <, 8 << 20);
     g_assert_cmpfloat(seconds, <, 60);

@@ -295,15 +295,26 @@ static void equal_names_are_told_apart(void) {
         MAIN = 0x400501,
         READ = 0x7f0000000701,
         OPEN = 0x7f0000000801,
-        BARE = 0x400601
+        BARE = 0x400601,
+        WRAPPER = 0x500901,
+        PAGE = 0x500a01,
+        OTHER_PAGE = 0x500b01,
+        STEP = 0x500c01,
+        ALSO_STEP = 0x500c11
     };
     static const struct {
         guint64 ips[6];
         const char *expected; /* NULL: its name is its own */
     } sites[] = {
-        {{ALLOC, PARSE, RUN, MAIN, 0}, "from parse"},  {{ALLOC, LOAD, RUN, MAIN, 0}, "from run"},
-        {{ALLOC, LOAD, BARE, MAIN, 0}, "from +0x601"}, {{READ, MAIN, 0}, "through readdir"},
-        {{OPEN, MAIN, 0}, "through opendir"},          {{PARSE, MAIN, 0}, NULL},
+        {{ALLOC, PARSE, RUN, MAIN, 0}, "from parse"},
+        {{ALLOC, LOAD, RUN, MAIN, 0}, "from run"},
+        {{ALLOC, LOAD, BARE, MAIN, 0}, "from +0x601"},
+        {{READ, MAIN, 0}, "through readdir"},
+        {{OPEN, MAIN, 0}, "through opendir"},
+        {{PARSE, MAIN, 0}, NULL},
+        {{WRAPPER, PAGE, STEP, MAIN, 0}, "through +0xa01"},
+        {{WRAPPER, OTHER_PAGE, STEP, MAIN, 0}, "through +0xb01"},
+        {{WRAPPER, PAGE, ALSO_STEP, MAIN, 0}, "at +0xc11"},
     };
     Sample *sample = sample_new("empty");
     TtSnapshot *snapshot = sample->snapshot;
@@ -312,6 +323,9 @@ static void equal_names_are_told_apart(void) {
     sample->symbols = synthetic_symbols_new();
     synthetic_add_module(snapshot, "/bin/prog", 0x400000);
     synthetic_add_module(snapshot, "/lib/libc.so.6", 0x7f0000000000);
+    synthetic_add_module(snapshot, "/lib/libdb.so.1", 0x500000);
+    synthetic_add_name(sample->symbols, 0xc00, "db_step", NULL, 0, FALSE);
+    synthetic_add_name(sample->symbols, 0xc10, "db_step", NULL, 0, FALSE);
     synthetic_add_name(sample->symbols, 0x100, "my_alloc", "alloc.c", 3, FALSE);
     synthetic_add_name(sample->symbols, 0x200, "parse(int)", "parse.c", 8, FALSE);
     synthetic_add_name(sample->symbols, 0x300, "load", "load.c", 1, FALSE);

@@ -200,7 +200,8 @@ static void add_variable(Sample *sample, const char *name, const char *type, gui
                               .type = (char *)type,
                               .file = (char *)"/src/server/main.c",
                               .function = (char *)"main",
-                              .line = line};
+                              .line = line,
+                              .stack = 10};
 
     g_array_append_val(sample->snapshot->variables, variable);
 }
@@ -250,7 +251,8 @@ static Sample *make_server(gboolean is_running) {
     add_sites(&player, 200);
     add_variable(player.sample, "numbers", "int[256]", 31);
     add_variable(player.sample, "text", "char *", 38);
-    add_variable(player.sample, "cache", "struct Cache *", 47);
+    add_variable(player.sample, "cache", "", 47);
+    synthetic_add_type(player.sample->symbols, "cache", "struct Cache *");
     add_mark(player.sample, "loaded", 1400 * MS);
     add_mark(player.sample, "warm", 3100 * MS);
     add_mark(player.sample, "traffic stops", 9300 * MS);

@@ -187,12 +187,14 @@ TtSymbols *synthetic_symbols_new(void) {
     TtSymbols *symbols = g_new0(TtSymbols, 1);
 
     symbols->answers = g_hash_table_new_full(NULL, NULL, NULL, free_answer);
+    symbols->types = g_hash_table_new(g_str_hash, g_str_equal);
     return symbols;
 }
 
 void synthetic_symbols_free(TtSymbols *symbols) {
     g_assert_cmpint(symbols->hold_count, ==, 0);
     g_hash_table_unref(symbols->answers);
+    g_hash_table_unref(symbols->types);
     g_free(symbols);
 }
 
@@ -226,6 +228,25 @@ gboolean tt_symbols_resolve(TtSymbols *symbols, const TtSymbolModule *module G_G
 
         ret_answers[i] = answer && !symbols->is_broken ? answer : &nothing;
     }
+    if (!symbols->is_broken)
+        return TRUE;
+    g_set_error(error, g_quark_from_static_string("synthetic"), 0, "the symbolizer died");
+    return FALSE;
+}
+
+void synthetic_add_type(TtSymbols *symbols, const char *name, const char *type) {
+    g_hash_table_insert(symbols->types, (gpointer)name, (gpointer)type);
+}
+
+gboolean tt_symbols_find_variable_types(TtSymbols *symbols,
+                                        const TtSymbolModule *module G_GNUC_UNUSED,
+                                        const TtSymbolVariable *variables, gsize count,
+                                        const char **ret_types, GError **error) {
+    g_assert_cmpint(symbols->hold_count, >, 0);
+    symbols->type_question_count++;
+    for (gsize i = 0; i < count; i++)
+        ret_types[i] =
+            symbols->is_broken ? NULL : g_hash_table_lookup(symbols->types, variables[i].name);
     if (!symbols->is_broken)
         return TRUE;
     g_set_error(error, g_quark_from_static_string("synthetic"), 0, "the symbolizer died");

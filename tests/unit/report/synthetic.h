@@ -24,8 +24,9 @@ struct TtSnapshot {
 
 struct TtSymbols {
     GHashTable *answers; /* address in its module to TtSymbolAnswer */
+    GHashTable *types;   /* variable's name to its type */
     gboolean is_broken;  /* fails whatever it is asked */
-    guint question_count;
+    guint question_count, type_question_count;
     gsize asked_count;
     gint hold_count;
 };
@@ -46,6 +47,9 @@ void synthetic_symbols_free(TtSymbols *symbols);
 /* Names the innermost function at @addr; the next outer one where it is called again. */
 void synthetic_add_name(TtSymbols *symbols, guint64 addr, const char *function, const char *file,
                         guint line, gboolean is_inlined);
+
+/* Gives variables of this name a type, wherever they are. */
+void synthetic_add_type(TtSymbols *symbols, const char *name, const char *type);
 
 /* The whole document; @symbols may be NULL. Fails the test where the sink fails. */
 char *synthetic_json(TtSnapshot *snapshot, TtSymbols *symbols, const TtReportOptions *options,

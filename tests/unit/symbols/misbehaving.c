@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #define FD 3
+#define VERSION 2 /* TT_EXCHANGE_VERSION */
 
 static void answer(uint32_t len, const void *bytes, size_t count) {
     if (write(FD, &len, sizeof len) != sizeof len || write(FD, bytes, count) != (ssize_t)count)
@@ -56,31 +57,31 @@ int main(int argc, char **argv) {
     } else if (strcmp(how, "empty") == 0) {
         answer(0, "", 0);
     } else if (strcmp(how, "other-id") == 0) {
-        uint8_t bytes[] = {1, (uint8_t)(id + 1), 0, 0, 0};
+        uint8_t bytes[] = {VERSION, (uint8_t)(id + 1), 0, 0, 0};
 
         answer(sizeof bytes, bytes, sizeof bytes);
     } else if (strcmp(how, "many-frames") == 0) {
-        uint8_t bytes[5 + 65 * 4] = {1, id, 0, 0, 65};
+        uint8_t bytes[5 + 65 * 4] = {VERSION, id, 0, 0, 65};
 
         answer(sizeof bytes, bytes, sizeof bytes);
     } else if (strcmp(how, "many-strings") == 0) {
-        uint8_t bytes[] = {1, id, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 0};
+        uint8_t bytes[] = {VERSION, id, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 0};
 
         answer(sizeof bytes, bytes, sizeof bytes);
     } else if (strcmp(how, "no-such-string") == 0) {
-        uint8_t bytes[] = {1, id, 0, 1, 1, 'x', 1, 2, 0, 0, 0};
+        uint8_t bytes[] = {VERSION, id, 0, 1, 1, 'x', 1, 2, 0, 0, 0};
 
         answer(sizeof bytes, bytes, sizeof bytes);
     } else if (strcmp(how, "not-utf8") == 0) {
-        uint8_t bytes[] = {1, id, 0, 1, 1, 0xff, 1, 1, 0, 0, 0};
+        uint8_t bytes[] = {VERSION, id, 0, 1, 1, 0xff, 1, 1, 0, 0, 0};
 
         answer(sizeof bytes, bytes, sizeof bytes);
     } else if (strcmp(how, "trailing") == 0) {
-        uint8_t bytes[] = {1, id, 0, 0, 0, 0};
+        uint8_t bytes[] = {VERSION, id, 0, 0, 0, 0};
 
         answer(sizeof bytes, bytes, sizeof bytes);
     } else if (strcmp(how, "good") == 0) {
-        uint8_t bytes[] = {1, id, 0, 1, 1, 'x', 1, 1, 0, 5, 0};
+        uint8_t bytes[] = {VERSION, id, 0, 1, 1, 'x', 1, 1, 0, 5, 0};
 
         answer(sizeof bytes, bytes, sizeof bytes);
     }

@@ -30,6 +30,43 @@ static void question_there_and_back(void) {
         g_assert_cmpint(tt_question_read(bytes->data + 4, len, question), <, 0);
 }
 
+static void type_question_there_and_back(void) {
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    g_autofree TtQuestion *question = g_new0(TtQuestion, 1);
+    TtSymbolModule module = {"/a", build_id, sizeof build_id};
+    TtSymbolVariable variables[] = {{5, "list"}, {5, "c->buf"}, {G_MAXUINT64, "\xff"}};
+
+    tt_type_question_write(bytes, 77, 1234, &module, variables, G_N_ELEMENTS(variables));
+    g_assert_cmpint(tt_question_read(bytes->data + 4, bytes->len - 4, question), ==, 0);
+    g_assert_cmpint(question->asked_for, ==, TT_ASKED_FOR_TYPES);
+    g_assert_cmpuint(question->addr_count, ==, G_N_ELEMENTS(variables));
+    for (gsize i = 0; i < G_N_ELEMENTS(variables); i++) {
+        g_assert_cmpuint(question->addrs[i], ==, variables[i].addr);
+        g_assert_cmpmem(question->names[i].text, question->names[i].len, variables[i].name,
+                        strlen(variables[i].name));
+    }
+    for (guint len = 0; len < bytes->len - 4; len++)
+        g_assert_cmpint(tt_question_read(bytes->data + 4, len, question), <, 0);
+}
+
+/* One more than there is room for, and something that nobody asks for. */
+static void question_past_its_bounds_is_refused(void) {
+    static const guint8 head[] = {TT_EXCHANGE_VERSION, 1, 1, 1, 'p', 0};
+    const guint8 counts[][3] = {{TT_ASKED_FOR_TYPES, 0x81, 0x02}, {TT_ASKED_FOR_TYPES + 1, 1, 0}};
+    g_autofree TtQuestion *question = g_new0(TtQuestion, 1);
+
+    G_STATIC_ASSERT(TT_EXCHANGE_VARIABLES_MAX == 0x100);
+    for (gsize i = 0; i < G_N_ELEMENTS(counts); i++) {
+        g_autoptr(GByteArray) bytes = g_byte_array_new();
+        guint8 rest[2 * 0x101] = {0};
+
+        g_byte_array_append(bytes, head, sizeof head);
+        g_byte_array_append(bytes, counts[i], sizeof counts[i]);
+        g_byte_array_append(bytes, rest, i == 0 ? sizeof rest : 0);
+        g_assert_cmpint(tt_question_read(bytes->data, bytes->len, question), <, 0);
+    }
+}
+
 static void largest_question_fits(void) {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     g_autofree char *path = g_strnfill(TT_STRING_MAX, 'p');
@@ -40,6 +77,16 @@ static void largest_question_fits(void) {
     for (guint64 i = 0; i < TT_EXCHANGE_ADDRS_MAX; i++)
         addrs[i] = i * (G_MAXUINT64 / TT_EXCHANGE_ADDRS_MAX);
     tt_question_write(bytes, G_MAXUINT64, G_MAXUINT, &module, addrs, TT_EXCHANGE_ADDRS_MAX);
+    g_assert_cmpuint(bytes->len, <=, TT_EXCHANGE_QUESTION_MAX);
+
+    g_autofree char *name = g_strnfill(TT_EXCHANGE_VARIABLE_BYTES, 'n');
+    TtSymbolVariable variables[TT_EXCHANGE_VARIABLES_MAX];
+
+    for (guint64 i = 0; i < TT_EXCHANGE_VARIABLES_MAX; i++)
+        variables[i] = (TtSymbolVariable){i * (G_MAXUINT64 / TT_EXCHANGE_VARIABLES_MAX), name};
+    g_byte_array_set_size(bytes, 0);
+    tt_type_question_write(bytes, G_MAXUINT64, G_MAXUINT, &module, variables,
+                           TT_EXCHANGE_VARIABLES_MAX);
     g_assert_cmpuint(bytes->len, <=, TT_EXCHANGE_QUESTION_MAX);
 }
 
@@ -197,6 +244,9 @@ static void answer_stays_below_its_limit(void) {
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/exchange/question-there-and-back", question_there_and_back);
+    g_test_add_func("/exchange/type-question-there-and-back", type_question_there_and_back);
+    g_test_add_func("/exchange/question-past-its-bounds-is-refused",
+                    question_past_its_bounds_is_refused);
     g_test_add_func("/exchange/largest-question-fits", largest_question_fits);
     g_test_add_func("/exchange/answer-there-and-back", answer_there_and_back);
     g_test_add_func("/exchange/every-cut-answer-is-refused", every_cut_answer_is_refused);
