@@ -1,0 +1,285 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the client must survive of its process: forks inside a hook, stacks of its handlers, pauses,
+plugins of another language, daemons that come and go."""
+
+import contextlib
+import os
+import signal
+import subprocess
+
+import ttlib
+from ttlib import case, check, check_equal, compile_c
+
+# ---- C04 ----
+
+FORKS_IN_HANDLER = r"""
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { FORKS = 100 };
+static volatile int is_child, forks, uses_bare;
+
+static void handler(int number) {
+    (void)number;
+    if (is_child || forks == FORKS)
+        return;
+    pid_t pid = uses_bare ? _Fork() : fork();
+    if (pid == 0)
+        is_child = 1;
+    else if (pid > 0)
+        forks++;
+}
+
+int main(int argc, char **argv) {
+    struct itimerval often = {{0, 1000}, {0, 1000}};
+    int status, failed = 0;
+
+    (void)argv;
+    uses_bare = argc > 1;
+    signal(SIGALRM, handler);
+    setitimer(ITIMER_REAL, &often, NULL);
+    for (int rounds = 0; forks < FORKS; rounds++) {
+        for (int i = 0; i < 50; i++)
+            free(malloc(16 + rounds % 1000));
+        if (is_child) { /* on in what was interrupted, and a little further */
+            for (int i = 0; i < 1000; i++)
+                free(malloc(32));
+            _exit(0);
+        }
+    }
+    while (wait(&status) > 0)
+        failed += status != 0;
+    return failed;
+}
+"""
+
+
+def check_forks_in_handler(*words):
+    program = compile_c(FORKS_IN_HANDLER, "-w")
+    with ttlib.Daemon("--history=500") as daemon:
+        traced = ttlib.run_traced([program, *words], daemon=daemon)
+    check_equal(traced.returncode, 0, f"children that failed; {traced.stderr}")
+    check_equal(traced.export["total_allocations"], 0, "live blocks")
+    ttlib.check_exact(traced.export)
+
+
+@case
+def fault_C04_fork_in_a_handler_inside_a_hook():
+    check_forks_in_handler()
+
+
+@case
+def fault_C04_bare_fork_in_a_handler_inside_a_hook():
+    check_forks_in_handler("_Fork")
+
+
+# ---- B08 ----
+
+HANDLER_STACK_ON_STACK = r"""
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/time.h>
+
+enum { ROUNDS = 2000 };
+static volatile int rounds;
+
+static void handler(int number) {
+    (void)number;
+    free(malloc(33));
+    rounds++;
+}
+
+int main(void) {
+    /* Above every hook that it interrupts, and on the thread's own stack all the same. */
+    static struct itimerval often = {{0, 200}, {0, 200}}, never;
+    char memory[65536];
+    stack_t stack = {.ss_sp = memory, .ss_size = sizeof memory};
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK | SA_RESTART};
+
+    sigaltstack(&stack, NULL);
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    while (rounds < ROUNDS)
+        free(malloc(100));
+    setitimer(ITIMER_REAL, &never, NULL);
+    stack.ss_flags = SS_DISABLE;
+    sigaltstack(&stack, NULL);
+    return 0;
+}
+"""
+
+
+@case
+def fault_B08_handler_whose_stack_lies_on_the_stack():
+    traced = ttlib.run_traced([compile_c(HANDLER_STACK_ON_STACK, "-w")])
+    check_equal(traced.returncode, 0, traced.stderr)
+    check_equal(traced.export["total_allocations"], 0, "live blocks")
+    ttlib.check_exact(traced.export)
+
+
+# ---- L13 ----
+
+PAUSED = r"""
+#include <pthread.h>
+#include <stdlib.h>
+#include <ttclient.h>
+
+enum { BLOCKS = 100000 };
+
+static void *work(void *unused) {
+    static __thread void *blocks[BLOCKS];
+
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = malloc(40);
+    tt_pause();
+    for (int i = 0; i < BLOCKS; i++)
+        free(blocks[i]);
+    tt_resume();
+    return unused;
+}
+
+int main(void) {
+    pthread_t threads[3];
+
+    for (int i = 0; i < 3; i++)
+        pthread_create(&threads[i], NULL, work, NULL);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+}
+"""
+
+
+@case
+def fault_L13_frees_of_threads_paused_at_once():
+    program = compile_c(
+        PAUSED, "-w", "-pthread", f"-I{ttlib.SOURCE / 'client'}", str(ttlib.LIBTTCLIENT),
+        f"-Wl,-rpath,{ttlib.LIBTTCLIENT.parent}",
+    )
+    traced = ttlib.run_traced([program])
+    check_equal(traced.returncode, 0, traced.stderr)
+    sizes = [block["size"] for block in traced.export["active_allocations"]]
+    check(40 not in sizes, f"{sizes.count(40)} blocks of 40 bytes seem alive")
+    ttlib.check_exact(traced.export)
+
+
+# ---- A15, B12 ----
+
+PLUGIN = r"""
+#include <new>
+#include <thread>
+
+struct alignas(64) Wide { char bytes[64]; };
+
+/* Under dlopen, which holds the loader's lock: nobody has called these before. */
+static struct Early {
+    Early() {
+        std::thread([] {
+            delete[] new (std::nothrow) int[5];
+            delete new Wide;
+            operator delete(operator new(10));
+        }).join();
+    }
+} early;
+
+extern "C" int plugin() {
+    try {
+        operator delete(operator new(static_cast<std::size_t>(-1) / 4));
+    } catch (const std::bad_alloc &) {
+        return 7;
+    }
+    return 0;
+}
+"""
+
+HOST = r"""
+#include <dlfcn.h>
+#include <stdio.h>
+
+int main(int argc, char **argv) {
+    void *plugin = dlopen(argv[argc - 1], RTLD_NOW | RTLD_LOCAL);
+
+    if (plugin == NULL) {
+        puts(dlerror());
+        return 1;
+    }
+    return dlerror() != NULL ? 2 : ((int (*)(void))dlsym(plugin, "plugin"))();
+}
+"""
+
+
+@case
+def fault_A15_plugin_with_a_cpp_library_of_its_own():
+    """operator new is ours, and next in order there is none."""
+    plugin = compile_c(
+        PLUGIN, "-shared", "-fPIC", "-pthread", name="plugin.so", compiler="c++", suffix=".cpp"
+    )
+    traced = ttlib.run_traced([compile_c(HOST, "-w"), plugin])
+    check_equal(traced.returncode, 7, traced.stderr)
+    ttlib.check_exact(traced.export)
+
+
+@case
+def fault_B12_operator_new_first_called_under_dlopen():
+    """The program has a C++ library; the thread that the plugin waits for calls its operators first."""
+    plugin = compile_c(
+        PLUGIN, "-shared", "-fPIC", "-pthread", name="plugin.so", compiler="c++", suffix=".cpp"
+    )
+    host = compile_c(HOST, "-w", "-Wl,--no-as-needed", "-lstdc++")
+    traced = ttlib.run_traced([host, plugin])
+    check_equal(traced.returncode, 7, traced.stderr)
+    ttlib.check_exact(traced.export)
+
+
+# ---- H05 ----
+
+BUSY = r"""
+#include <stdlib.h>
+#include <unistd.h>
+
+int main(int argc, char **argv) {
+    (void)argv;
+    for (int i = 1; i < argc; i++)
+        fork();
+    for (;;)
+        free(malloc(100));
+}
+"""
+
+
+@case
+def fault_H05_daemon_comes_and_goes():
+    with ttlib.Daemon() as daemon:
+        process = subprocess.Popen([compile_c(BUSY, "-w")], env=daemon.preload_env())
+        try:
+            for time in range(6):
+                ttlib.wait_for(lambda: daemon.session_of(process.pid), f"session, time {time}")
+                daemon.kill()
+                daemon.start()
+        finally:
+            process.kill()
+            process.wait()
+
+
+@case
+def fault_H05_processes_that_forked_before_the_daemon_came():
+    """Each has a session id of its own."""
+    daemon = ttlib.Daemon()
+    process = subprocess.Popen(
+        [compile_c(BUSY, "-w"), "fork"], env=daemon.preload_env(), start_new_session=True
+    )
+    try:
+        with daemon:
+            ttlib.wait_for(lambda: len(daemon.sessions()) == 2, "two sessions")
+            os.killpg(process.pid, signal.SIGKILL)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+ttlib.main()

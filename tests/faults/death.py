@@ -1,0 +1,274 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Section F: how programs end, and that nothing recorded is lost with them."""
+
+import os
+import random
+import signal
+import struct
+import subprocess
+
+import ttlib
+from ttlib import case, check, check_equal
+
+# ---- F01 ----
+
+NONE = 99  # of programs/noted.c, as the layout below
+BLOCKS = 64
+NOTES = struct.Struct(f"={5 + 2 * BLOCKS}Q")
+
+
+class Notes:
+    """What a thread of noted.c had done when it was killed."""
+
+    def __init__(self, row):
+        self.tid, self.steps, self.allocations, self.frees, self.next = row[:5]
+        self.blocks = list(zip(row[5::2], row[6::2]))
+
+
+def read_notes(path):
+    return [Notes(row) for row in NOTES.iter_unpack(path.read_bytes())]
+
+
+def check_notes(export, notes):
+    """All that was noted as done is there, once; of the call that was under way, what may be."""
+    told = {thread["thread_id"]: thread for thread in export["threads"]}
+    live = {}
+    for block in export["active_allocations"]:
+        check(block["ptr"] not in live, f"two live blocks at {block['address']}")
+        live[block["ptr"]] = block["size"]
+    for thread in notes:
+        # Its notes may be behind what it did, by one call; never ahead.
+        is_busy = thread.next != NONE
+        frees = thread.frees
+        if thread.tid not in told:
+            check(thread.steps == 0, f"thread {thread.tid} is missing, {thread.steps} steps done")
+            continue
+        ttlib.check_between(
+            told[thread.tid]["allocations"],
+            thread.allocations,
+            thread.allocations + is_busy,
+            f"allocations of thread {thread.tid}",
+        )
+        ttlib.check_between(
+            told[thread.tid]["frees"], frees, frees + is_busy, f"frees of thread {thread.tid}"
+        )
+        for k, (address, size) in enumerate(thread.blocks):
+            if address and not (is_busy and thread.next == k):
+                check_equal(live.get(address), size, f"size of the block at {address:#x}")
+
+
+@case
+def fault_F01_killed_at_random_moments():
+    program = ttlib.build("noted.c", "-O2", "-pthread")
+    seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
+    print(f"# SEED={seed}")
+    draw = random.Random(seed)
+    with ttlib.Daemon("--history=1000") as daemon:
+        for moment in range(20):
+            path = ttlib.temp_dir() / "notes"
+            process = subprocess.Popen([program, path], env=daemon.preload_env({"TT_LOSSLESS": 1}))
+            steps = draw.randrange(1, 30_000)
+            ttlib.wait_for(
+                lambda: path.exists()
+                and path.stat().st_size
+                and sum(notes.steps for notes in read_notes(path)) >= steps,
+                f"{steps} steps",
+            )
+            process.kill()
+            process.wait()
+            daemon.wait_for_state(process.pid, "killed")
+            export = daemon.export(process.pid)
+            check_equal(
+                (export["process"]["state"], export["process"]["signal"]), ("killed", 9), "end"
+            )
+            check_notes(export, read_notes(path))
+            ttlib.check_books(export)
+            for key in ("dropped_events", "unknown_frees", "double_frees", "synthesized_frees"):
+                check_equal(export["completeness"][key], 0, f"{key} after {steps} steps")
+
+
+# ---- F06 ----
+
+DOUBLE_FREE = r"""
+#include <stdlib.h>
+
+int main(void) {
+    void *volatile other = malloc(40), *volatile block = malloc(40);
+
+    free(block);
+    free(block);
+    free(other);
+    return 0;
+}
+"""
+
+
+@case
+def fault_F06_double_free():
+    program = ttlib.compile_c(DOUBLE_FREE, "-w")
+    alone = subprocess.run(
+        [program], env=ttlib.clean_env(), stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    traced = ttlib.run_traced([program])
+    check_equal(alone.returncode, -signal.SIGABRT, "alone")
+    check_equal(traced.returncode, 128 + signal.SIGABRT, "status")
+    check_equal(traced.stderr, alone.stderr, "glibc's message")
+    check_equal(traced.export["process"]["state"], "killed")
+    check_equal(traced.export["process"]["signal"], signal.SIGABRT)
+    check_equal(traced.export["completeness"]["double_frees"], 1, "double frees")
+    ttlib.check_books(traced.export)
+
+
+# ---- F07 ----
+
+ENDINGS = r"""
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static volatile int is_over;
+
+static void *leave(void *way) {
+    if (strcmp(way, "exit in a thread") == 0)
+        exit(7);
+    sleep(60);
+    return NULL;
+}
+
+static void *allocate(void *unused) {
+    while (!is_over)
+        free(malloc(100));
+    return unused;
+}
+
+static void *end_later(void *unused) {
+    (void)unused;
+    free(malloc(50));
+    exit(7);
+}
+
+static void exit_again(void) {
+    malloc(33);
+    _exit(7);
+}
+
+int main(int argc, char **argv) {
+    const char *way = argc > 1 ? argv[1] : "";
+    pthread_t thread;
+
+    malloc(4000);
+    if (strcmp(way, "return") == 0)
+        return 7;
+    if (strcmp(way, "_exit") == 0)
+        _exit(7);
+    if (strcmp(way, "quick_exit") == 0)
+        quick_exit(7);
+    if (strcmp(way, "exit_group") == 0)
+        syscall(SYS_exit_group, 7);
+    if (strcmp(way, "exit in a thread") == 0) {
+        pthread_create(&thread, NULL, leave, (void *)way);
+        pthread_join(thread, NULL);
+    }
+    if (strcmp(way, "exit while others allocate") == 0) {
+        for (int i = 0; i < 3; i++)
+            pthread_create(&thread, NULL, allocate, NULL);
+        for (int i = 0; i < 1000; i++)
+            free(malloc(10));
+        exit(7);
+    }
+    if (strcmp(way, "pthread_exit of main") == 0) {
+        pthread_create(&thread, NULL, end_later, NULL);
+        pthread_exit(NULL);
+    }
+    if (strcmp(way, "exit in atexit") == 0) {
+        atexit(exit_again);
+        exit(1);
+    }
+    return 99;
+}
+"""
+
+WAYS = [
+    "return",
+    "_exit",
+    "quick_exit",
+    "exit_group",
+    "exit in a thread",
+    "exit while others allocate",
+    "pthread_exit of main",
+    "exit in atexit",
+]
+
+
+@case
+def fault_F07_every_way_to_exit():
+    """Under run, where the parent tells the status."""
+    program = ttlib.compile_c(ENDINGS, "-w", "-pthread")
+    with ttlib.Daemon() as daemon:
+        for way in WAYS:
+            traced = ttlib.run_traced([program, way], daemon=daemon)
+            check_equal(traced.returncode, 7, f"{way}: status; {traced.stderr}")
+            process = traced.export["process"]
+            check_equal((process["state"], process["exit_status"]), ("exited", 7), way)
+            sizes = [block["size"] for block in traced.export["active_allocations"]]
+            check(4000 in sizes, f"{way}: the block of 4000 bytes is left")
+            ttlib.check_books(traced.export)
+
+
+@case
+def fault_F07_every_way_to_exit_by_preload():
+    """With no tt-ctl to tell: known or not, never "killed"."""
+    program = ttlib.compile_c(ENDINGS, "-w", "-pthread")
+    with ttlib.Daemon() as daemon:
+        for way in WAYS:
+            process = subprocess.Popen([program, way], env=daemon.preload_env())
+            check_equal(process.wait(ttlib.SECONDS), 7, f"{way}: status")
+            card = daemon.wait_for_state(process.pid, "exited", "ended", "killed", "lost")
+            check(card["state"] in ("exited", "ended"), f"{way}: state is {card['state']}")
+            export = daemon.export(process.pid)
+            check(export["process"]["exit_status"] in (7, None), f"{way}: exit status")
+            check_equal(export["completeness"]["dropped_events"], 0, f"{way}: dropped")
+
+
+# ---- F08 ----
+
+LATE = r"""
+#include <stdlib.h>
+
+__attribute__((destructor(102))) static void before_most(void) { malloc(1002); }
+__attribute__((destructor(101))) static void last_destructor(void) { malloc(1003); }
+
+static void handler(void) { free(malloc(1004)), malloc(1001); }
+
+int main(void) {
+    atexit(handler);
+    malloc(1000);
+    return 0;
+}
+"""
+
+LATE_LIBRARY = r"""
+#include <stdlib.h>
+
+/* Of a library that was initialised first: its turn comes last. */
+__attribute__((destructor)) static void last_of_all(void) { malloc(1005); }
+"""
+
+
+@case
+def fault_F08_allocations_after_our_destructor():
+    library = ttlib.compile_c(LATE_LIBRARY, "-w", "-shared", "-fPIC", name="late.so")
+    program = ttlib.compile_c(LATE, "-w", "-Wl,--no-as-needed", library)
+    traced = ttlib.run_traced([program], counted=True)
+    check_equal(traced.returncode, 0, traced.stderr)
+    sizes = sorted(block["size"] for block in traced.export["active_allocations"])
+    for size in (1000, 1001, 1002, 1003, 1005):
+        check(size in sizes, f"{size} among {sizes}")
+    ttlib.check_counted(traced.export, traced.count)
+    ttlib.check_exact(traced.export)
+
+
+ttlib.main()

@@ -1,0 +1,350 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Sections J and K, as far as a person at tt-ctl meets them: outputs that cannot be written, targets
+that are not there, commands that make no sense. One sentence, the right status, no file left."""
+
+import os
+import pathlib
+import signal
+import subprocess
+
+import ttlib
+from ttlib import case, check, check_equal
+
+LEAVES = r"""
+#include <stdlib.h>
+#include <unistd.h>
+
+int main(int argc, char **argv) {
+    char byte;
+
+    for (int i = 1; i < 2000; i++)
+        if (malloc(i) == NULL)
+            return 1;
+    if (argc > 1) {
+        write(1, "ready\n", 6);
+        return read(0, &byte, 1) == 1 ? 0 : 1;
+    }
+    return 0;
+}
+"""
+
+
+class Session:
+    """A daemon, and in it a session that runs until the end."""
+
+    def __enter__(self):
+        program = ttlib.compile_c(LEAVES, "-w")
+        self.daemon = ttlib.Daemon().start()
+        self.process = subprocess.Popen(
+            [program, "wait"],
+            env=self.daemon.preload_env(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self.process.stdout.readline()
+        return self.daemon
+
+    def __exit__(self, *_):
+        self.process.communicate(b"x")
+        if self.daemon.process.poll() is None:
+            self.daemon.stop()
+
+
+def check_sentence(result, status, *words):
+    """One line on stderr that begins with our name and holds the words; nothing on stdout."""
+    check_equal(result.returncode, status, result.stderr)
+    check_equal(result.stdout, "", "stdout")
+    check_equal(result.stderr.count("\n"), 1, f"lines of {result.stderr!r}")
+    check(result.stderr.startswith("tt-ctl: "), result.stderr)
+    for word in words:
+        check(word in result.stderr, f"{word!r} is not in {result.stderr!r}")
+
+
+def listing(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+# ---- J05 ----
+
+
+@case
+def fault_J05_outputs_that_cannot_be_written():
+    folder = ttlib.temp_dir()
+    (folder / "there").mkdir()
+    (folder / "old.json").write_text("old")
+    with Session() as daemon:
+        pid = daemon.sessions()[0]["pid"]
+        for path, word in (
+            (folder / "missing" / "x.json", "No such file"),
+            (folder / "there", "directory"),
+            ("/dev/full", "No space"),
+            (folder / "old.json" / "x", "Not a directory"),
+        ):
+            for option in ("--json", "--svg"):
+                result = daemon.ctl("export", pid, f"{option}={path}")
+                check_sentence(result, 1, str(path), word)
+            result = daemon.ctl("run", f"--json={path}", "--", "/bin/echo", "started")
+            if path == "/dev/full":
+                # A device says so only when it is written to.
+                check_equal((result.returncode, result.stdout), (125, "started\n"), result.stderr)
+            else:
+                check_sentence(result, 125, str(path), word)
+        check_equal(listing(folder), ["old.json", "there"], "files")
+        check_equal((folder / "old.json").read_text(), "old")
+
+
+@case
+def fault_J05_read_only_folder():
+    if os.geteuid() == 0:
+        raise ttlib.Skip("root may write to a read-only folder")
+    folder = ttlib.temp_dir()
+    (folder / "old.json").write_text("old")
+    folder.chmod(0o500)
+    with Session() as daemon:
+        check_sentence(daemon.ctl("export", f"--json={folder}/new.json"), 1, "Permission denied")
+    folder.chmod(0o700)
+    check_equal(listing(folder), ["old.json"])
+
+
+@case
+def fault_J05_json_and_svg_to_one_file():
+    folder = ttlib.temp_dir()
+    (folder / "link").symlink_to("out")
+    with Session() as daemon:
+        for one, other in (
+            ("out", "out"),
+            ("out", "./out"),
+            ("out", "link"),
+            (f"{folder}/out", "out"),
+            ("-", "-"),
+            ("-", ""),
+        ):
+            words = [f"--json={one}", f"--svg={other}"]
+            check_sentence(daemon.ctl("export", *words, cwd=folder), 2, "JSON and SVG")
+            result = daemon.ctl("run", *words, "--", "/bin/echo", "started", cwd=folder)
+            check_sentence(result, 2, "JSON and SVG")
+    check_equal(listing(folder), ["link"], "files")
+
+
+@case
+def export_replaces_a_file_at_once():
+    """Whoever has the old one open reads it to its end; its mode and its links' names stay."""
+    folder = ttlib.temp_dir()
+    out = folder / "out.json"
+    out.write_text("old")
+    (folder / "link.json").symlink_to("out.json")
+    with Session() as daemon, out.open() as old:
+        result = daemon.ctl("export", f"--json={folder / 'link.json'}")
+        check_equal((result.returncode, result.stdout, result.stderr), (0, "", ""))
+        check_equal(old.read(), "old")
+    check((folder / "link.json").is_symlink(), "the link is kept")
+    ttlib.check_schema(ttlib.read_json(out))
+    check_equal(listing(folder), ["link.json", "out.json"], "files")
+
+
+# ---- J06, J07 ----
+
+
+@case
+def fault_J06_closed_pipe():
+    with Session() as daemon:
+        process = subprocess.Popen(
+            [ttlib.TT_CTL, "export", "--json"],
+            env=daemon.env(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        process.stdout.close()
+        check_equal(process.stderr.read(), b"", "stderr")
+        check_equal(process.wait(ttlib.SECONDS), 1)
+
+
+@case
+def fault_J07_killed_in_the_midst_of_an_export():
+    """Of tt-ctl or of the daemon: nothing under the final name, nothing beside it, the old content
+    intact."""
+    folder = ttlib.temp_dir()
+    out = folder / "out.json"
+    out.write_text("old")
+    for victim, number in (("ctl", signal.SIGINT), ("ctl", signal.SIGTERM), ("daemon", None)):
+        with Session() as daemon:
+            daemon.signal(signal.SIGSTOP)
+            process = subprocess.Popen(
+                [ttlib.TT_CTL, "export", f"--json={out}"],
+                env=daemon.env(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            ttlib.wait_for(lambda: is_asleep(process.pid), "tt-ctl waits for an answer")
+            if victim == "daemon":
+                daemon.kill()
+                _, said = process.communicate(timeout=ttlib.SECONDS)
+                check_equal((process.returncode, said.count("\n")), (1, 1), said)
+                check("tt-daemon" in said, said)
+            else:
+                process.send_signal(number)
+                _, said = process.communicate(timeout=ttlib.SECONDS)
+                check(process.returncode in (-number, 128 + number), f"{process.returncode} {said}")
+                daemon.signal(signal.SIGCONT)
+                check_equal(daemon.ctl("list").returncode, 0, "the daemon is well")
+        check_equal(out.read_text(), "old", f"after {victim} {number}")
+        check_equal(listing(folder), ["out.json"], f"files after {victim} {number}")
+
+
+def is_asleep(pid):
+    stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "S"
+
+
+@case
+def fault_J07_daemon_killed_while_it_writes():
+    """The document's second half waits for a reader; the daemon dies; a clear word, and status 1."""
+    with Session() as daemon:
+        process = subprocess.Popen(
+            [ttlib.TT_CTL, "export", "--json", "--full"],
+            env=daemon.env(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        check(process.stdout.read(100).startswith("{"), "the document begins")
+        daemon.kill()
+        _, said = process.communicate(timeout=ttlib.SECONDS)
+        check_equal((process.returncode, said.count("\n")), (1, 1), said)
+        check("tt-daemon" in said, said)
+
+
+# ---- J14, K01, K07 ----
+
+
+@case
+def fault_J14_options_that_make_no_sense():
+    with Session() as daemon:
+        for words, word in (
+            (["--svg", "--view=unknown"], "unknown"),
+            (["--svg", "--view="], "view"),
+            (["--svg", "--top=-1"], "--top"),
+            (["--svg", "--top=many"], "--top"),
+            (["--json", "--at=peak"], "--at"),
+            (["--json", "--at=nowhere"], "--at"),
+            (["--json", "--from=x.ttr"], "--from"),
+            (["--json", "--unknown"], "--unknown"),
+            (["--json", "--full=yes"], "--full"),
+            ([], "--json"),
+            (["--json", "one", "two"], "TARGET"),
+        ):
+            check_sentence(daemon.ctl("export", *words), 2, word)
+        # Those of a picture that comes with a later version, unless it has come.
+        for view in ("timeline", "flame"):
+            result = daemon.ctl("export", "--svg", f"--view={view}")
+            if result.returncode != 0:
+                check_sentence(result, 2, view)
+
+
+@case
+def commands_that_are_not_there():
+    for word in ("unknown", "top", "diff", "leaks", "who"):
+        result = ttlib.ctl(word)
+        check_sentence(result, 2, word)
+    check_equal(ttlib.ctl().returncode, 2)
+    check_sentence(ttlib.ctl("run"), 2, "run")
+    check_sentence(ttlib.ctl("run", "--record=x", "--", "/bin/true"), 2, "--record")
+    check_sentence(ttlib.ctl("run", "--view=unknown", "--svg", "--", "/bin/true"), 2, "unknown")
+
+
+@case
+def fault_K01_no_daemon():
+    folder = ttlib.temp_dir()
+    for words in (["list"], ["export", "--json"], ["mark", "x"], ["stop", "1"], ["start", "1"]):
+        result = ttlib.ctl(*words, env=ttlib.clean_env({"TT_SOCKET_DIR": folder}))
+        check_sentence(result, 1, "tt-daemon", "start")
+    with ttlib.Daemon() as daemon:
+        daemon.signal(signal.SIGSTOP)
+        result = daemon.ctl("list", timeout=6)
+        check_sentence(result, 1, "tt-daemon")
+
+
+@case
+def fault_K07_targets():
+    out = ttlib.temp_dir() / "out.json"
+    with Session() as daemon:
+        check_equal(daemon.ctl("run", "--", "/bin/true").returncode, 0)
+        check_equal(daemon.ctl("run", "--", "/bin/true").returncode, 0)
+        ids = [card["id"] for card in daemon.sessions()]
+        check_equal(len(ids), 3)
+        for target in ("unknown", "99999999", "1e20", "-5", "0", "+1", "true", "", "x" * 3000, "1"):
+            for words in (["export", "--json=" + str(out), "--", target], ["stop", "--", target]):
+                result = daemon.ctl(*words)
+                check_equal((result.returncode, result.stdout), (2, ""), f"{target}: {result.stderr}")
+                lines = result.stderr.splitlines()
+                check(lines[0].startswith("tt-ctl: "), result.stderr)
+                # The list: what fits, or all that there are.
+                listed = [i for i in ids if any(i in line for line in lines[1:])]
+                check_equal(len(listed), 2 if target == "true" else 3, f"{target}: {result.stderr}")
+        check(not out.exists(), "no file is written")
+        for target in (ids[0], ids[0][:8], daemon.sessions()[0]["pid"], "program"):
+            export = daemon.export(target)
+            check_equal(export["process"]["session"], ids[0], f"session of {target}")
+
+
+# ---- K09 ----
+
+
+@case
+def fault_K09_status_of_run():
+    folder = ttlib.temp_dir()
+    plain = folder / "plain"
+    plain.write_text("no program")
+    plain.chmod(0o644)
+    for command, status, words in (
+        (["no-such-program-at-all"], 127, ["no-such-program-at-all", "No such file"]),
+        (["/nonexistent/program"], 127, ["/nonexistent/program", "No such file"]),
+        ([plain], 126, [str(plain), "Permission denied"]),
+        ([folder], 126, [str(folder)]),
+    ):
+        check_sentence(ttlib.ctl("run", "--", *command), status, *words)
+    for script, status in (
+        ("exit 0", 0),
+        ("exit 4", 4),
+        ("exit 255", 255),
+        ("kill -TERM $$", 128 + 15),
+        ("kill -KILL $$", 128 + 9),
+        ("kill -SEGV $$", 128 + 11),
+    ):
+        result = ttlib.ctl("run", "--json=/dev/null", "--", "/bin/sh", "-c", script)
+        check_equal((result.returncode, result.stderr), (status, ""), script)
+
+
+@case
+def fault_K09_run_within_run():
+    out = ttlib.temp_dir() / "out.json"
+    inner = [ttlib.TT_CTL, "run", f"--json={out}", "--", "/bin/sh", "-c", "exit 6"]
+    result = ttlib.ctl("run", "--", *inner)
+    check_equal((result.returncode, result.stdout), (6, ""), result.stderr)
+    check_equal(ttlib.read_json(out)["process"]["exit_status"], 6)
+
+
+@case
+def fault_K09_interrupt_ends_cmd_and_the_export_is_written():
+    out = ttlib.temp_dir() / "out.json"
+    program = ttlib.compile_c(LEAVES, "-w")
+    process = subprocess.Popen(
+        [ttlib.TT_CTL, "run", f"--json={out}", "--", program, "wait"],
+        env=ttlib.clean_env(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        process_group=0,
+    )
+    check_equal(process.stdout.readline(), b"ready\n")
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+    _, said = process.communicate(timeout=ttlib.SECONDS)
+    check_equal((process.returncode, said), (128 + signal.SIGINT, b""))
+    export = ttlib.read_json(out)
+    check_equal((export["process"]["state"], export["process"]["signal"]), ("killed", 2))
+    check_equal(export["total_allocations"], 1999)
+
+
+ttlib.main()

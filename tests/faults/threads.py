@@ -1,0 +1,216 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Section B: threads, signals, and what comes in an odd order."""
+
+import struct
+import subprocess
+
+import ttlib
+from ttlib import case, check, check_between, check_equal
+
+# ---- B06 ----
+
+AWKWARD = r"""
+#include <errno.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static volatile size_t huge = PTRDIFF_MAX;
+
+int main(void) {
+    char *volatile kept = malloc(41000);
+    void *out = NULL;
+
+    memset(kept, 7, 41000);
+    for (int i = 0; i < 100; i++) {
+        if (realloc(kept, huge) != NULL || reallocarray(kept, huge, 3) != NULL)
+            return 1; /* the block stays as it was */
+        if (malloc(huge) != NULL || calloc(huge, 2) != NULL || calloc(huge / 2, 3) != NULL)
+            return 2;
+        if (posix_memalign(&out, 3, 10) != EINVAL || posix_memalign(&out, 16, huge) != ENOMEM)
+            return 3;
+        if (aligned_alloc(16, huge) != NULL || memalign(64, huge) != NULL)
+            return 4;
+        if (realloc(malloc(10), 0) != NULL)
+            return 5; /* glibc frees */
+        void *volatile block = realloc(NULL, 20);
+        block = realloc(block, 30);
+        block = reallocarray(block, 5, 10);
+        block = realloc(block, 30000);
+        block = realloc(block, 5);
+        free(block);
+        free(reallocarray(NULL, 3, 7));
+        free(malloc(0));
+        free(calloc(0, 0));
+        free(NULL);
+    }
+    return kept[40999] == 7 ? 0 : 6;
+}
+"""
+
+
+@case
+def fault_B06_only_what_happened_counts():
+    program = ttlib.compile_c(AWKWARD, "-D_GNU_SOURCE", "-w")
+    traced = ttlib.run_traced([program], counted=True)
+    check_equal(traced.returncode, 0, traced.stderr)
+    ttlib.check_counted(traced.export, traced.count)
+    ttlib.check_exact(traced.export)
+    ttlib.check_books(traced.export)
+    (block,) = [b for b in traced.export["active_allocations"] if b["size"] == 41000]
+    check_equal(block["resized_from"], None, "its birth is its malloc's")
+
+
+# ---- B07, B08 ----
+
+
+def run_with_bump(program, *words):
+    """Returns the export, and the counts of allocations and frees that the allocator made."""
+    allocator = ttlib.build("bump.c", "-shared", "-fPIC", "-O2", "-w")
+    counts = ttlib.temp_dir() / "counts"
+    env = {
+        "LD_PRELOAD": f"{ttlib.LIBTTCLIENT}:{allocator}",
+        "BUMP_OUT": counts,
+        "TT_LOSSLESS": 1,
+    }
+    with ttlib.Daemon("--history=1000") as daemon:
+        process = subprocess.run(
+            [program, *words],
+            env=daemon.preload_env(env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=ttlib.SECONDS,
+        )
+        check_equal((process.returncode, process.stderr), (0, ""), f"{program.name} {words}")
+        (card,) = daemon.sessions()
+        daemon.wait_for_state(card["pid"], "exited", "ended")
+        return daemon.export(card["id"]), *struct.unpack("=QQ", counts.read_bytes())
+
+
+def run_interrupted(way, rounds):
+    return run_with_bump(ttlib.build("interrupted.c", "-O2"), way, str(rounds))
+
+
+def check_after_interruptions(export):
+    left = [block for block in export["active_allocations"] if block["size"] == 777]
+    check_equal(len(left), 1000, "blocks allocated when all is quiet again")
+    stacks = {block["stack"] for block in left}
+    check(len(stacks) == 1, f"stacks of one place: {stacks}")
+    check_equal(ttlib.functions_of(export, stacks.pop())[0], "main")
+    for key in ("unknown_frees", "double_frees", "synthesized_frees"):
+        check_equal(export["completeness"][key], 0, key)
+    ttlib.check_books(export)
+
+
+@case
+def fault_B07_allocating_handler_interrupts_hooks():
+    export, allocations, frees = run_interrupted("return", 10_000)
+    check_after_interruptions(export)
+    recorded = export["cumulative_allocations"] + export["cumulative_frees"]
+    dropped = export["completeness"]["dropped_events"]
+    check_equal(recorded + dropped, allocations + frees, f"events, {dropped} of them dropped")
+    check(dropped <= 10, f"{dropped} events dropped")
+
+
+@case
+def fault_B08_siglongjmp_out_of_hook():
+    export, allocations, frees = run_interrupted("longjmp", 10_000)
+    check_after_interruptions(export)
+    # A hook that was left had not recorded its block, or its free was not yet done.
+    check_between(
+        export["cumulative_allocations"], allocations - 10_000, allocations, "allocations"
+    )
+    check_between(export["cumulative_frees"], frees - 10_000, frees + 10_000, "frees")
+
+
+# ---- B09 ----
+
+CANCELLED = r"""
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static atomic_int has_survived;
+
+static void *churn(void *unused) {
+    pthread_cancel(pthread_self());
+    for (int i = 0; i < 400000; i++)
+        free(malloc((size_t)i % 500));
+    atomic_store(&has_survived, 1);
+    pthread_testcancel();
+    return unused;
+}
+
+int main(void) {
+    pthread_t thread;
+    void *result;
+
+    pthread_create(&thread, NULL, churn, NULL);
+    pthread_join(thread, &result);
+    printf("%d %d\n", atomic_load(&has_survived), result == PTHREAD_CANCELED);
+    return 0;
+}
+"""
+
+
+@case
+def fault_B09_malloc_is_no_cancellation_point():
+    program = ttlib.compile_c(CANCELLED, "-pthread")
+    for env in ({"TT_LOSSLESS": 1}, {"TT_LOSSLESS": 0}):
+        traced = ttlib.run_traced([program], env=env)
+        check_equal((traced.returncode, traced.stdout), (0, "1 1\n"), f"{env}: {traced.stderr}")
+        ttlib.check_books(traced.export)
+
+
+ASYNCHRONOUS = r"""
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static atomic_int is_running;
+
+static void *churn(void *unused) {
+    int old;
+
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
+    atomic_store(&is_running, 1);
+    for (;;)
+        free(malloc(50));
+    return unused;
+}
+
+int main(void) {
+    pthread_t thread;
+
+    for (int i = 0; i < 100; i++) {
+        atomic_store(&is_running, 0);
+        pthread_create(&thread, NULL, churn, NULL);
+        while (!atomic_load(&is_running))
+            free(malloc(10));
+        for (int k = 0; k < i; k++)
+            free(malloc(20));
+        pthread_cancel(thread);
+        pthread_join(thread, NULL);
+    }
+    for (int i = 0; i < 1000; i++)
+        if (malloc(777) == NULL)
+            return 1;
+    puts("done");
+    return 0;
+}
+"""
+
+
+@case
+def fault_B09_asynchronous_cancel_leaves_no_lock():
+    program = ttlib.compile_c(ASYNCHRONOUS, "-pthread")
+    export, _, _ = run_with_bump(program)
+    check_after_interruptions(export)
+
+
+ttlib.main()
