@@ -5,7 +5,8 @@
  *
  * Fills a heap of BLOCKS blocks of 100 to 200 bytes, as glibc would lay them out, and then replaces
  * blocks: any by any (random), or within a window that wanders through the heap (local). Only the
- * time in tt_session_apply counts. Not part of the suite: the figures belong to the machine. */
+ * processor time of tt_session_apply counts. At last a snapshot is taken and read, as an export
+ * does. Not part of the suite: the figures belong to the machine. */
 #include <stdlib.h>
 #include <time.h>
 
@@ -14,6 +15,7 @@
 #define BATCH 512u
 #define CHUNK_EVENTS (1u << 20) /* made at a time, outside the clock */
 #define WINDOW 4096u
+#define SLICE 4096u
 #define HEAP_BASE G_GUINT64_CONSTANT(0x555555560010)
 
 typedef struct Bench {
@@ -94,8 +96,8 @@ static void bench_init(Bench *bench, guint32 blocks, guint32 sites) {
     bench->session = tt_session_new(&info, &limits);
     (void)tt_session_get_thread(bench->session, 0, 1);
     for (guint32 i = 0; i < sites; i++)
-        (void)tt_session_define_stack(
-            bench->session, &(TtRecordStack){.id = TT_STACK_FIRST + i, .ip = 0x1000 + i});
+        (void)tt_session_define_stack(bench->session,
+                                      &(TtRecordStack){.id = TT_STACK_FIRST + i, .ip = 0x1000 + i});
 
     bench->place_count = blocks + blocks / 8 + WINDOW;
     bench->addrs = g_new(guint64, bench->place_count);
@@ -128,6 +130,29 @@ static void report(Bench *bench, const char *what) {
             (gdouble)summary.state_bytes / (gdouble)MAX(summary.live_blocks, 1));
     bench->seconds = 0;
     bench->applied = 0;
+}
+
+/* What a reader costs the owner: one snapshot, and the worst slice of rows. */
+static void look(Bench *bench) {
+    g_autofree TtBlockRow *rows = g_new(TtBlockRow, SLICE);
+    gdouble worst = 0, start = now_seconds();
+    guint64 count = 0;
+    TtPin *pin;
+    TtSnapshot *snapshot = tt_snapshot_new(bench->session, &pin);
+    gdouble taken = now_seconds() - start;
+
+    for (;;) {
+        start = now_seconds();
+        gsize got = tt_session_read_live(bench->session, pin, rows, SLICE);
+        worst = MAX(worst, now_seconds() - start);
+        if (got == 0)
+            break;
+        count += got;
+    }
+    tt_session_unpin(bench->session, pin);
+    tt_snapshot_free(snapshot);
+    g_print("%-8s %9" G_GUINT64_FORMAT " rows  %.2f ms to take, at most %.2f ms a slice\n",
+            "snapshot", count, taken * 1e3, worst * 1e3);
 }
 
 static void shuffle(Bench *bench) {
@@ -175,14 +200,21 @@ static void run_local(guint32 blocks, guint64 events, guint32 sites) {
     apply(&bench);
     report(&bench, "fill");
     for (guint64 i = 0; i < events; i++) {
-        guint32 start = (guint32)(i / 16 % (bench.place_count - WINDOW));
-        guint32 place = start + (guint32)(draw(&bench) % WINDOW);
+        /* Where about eight places of nine are live. */
+        guint32 window = MIN(WINDOW, blocks / 2);
+        guint32 start = (guint32)(i / 16 % (blocks - window));
+        gboolean is_free = draw(&bench) % 2 == 0;
+        guint32 place = start + (guint32)(draw(&bench) % window);
 
-        add_event(&bench, is_live[place] ? TT_OP_FREE : TT_OP_ALLOC, place);
-        is_live[place] = !is_live[place];
+        for (guint tries = 0; is_live[place] != is_free && tries < 64; tries++)
+            place = start + (guint32)(draw(&bench) % window);
+        is_free = is_live[place]; /* if need be, the other */
+        add_event(&bench, is_free ? TT_OP_FREE : TT_OP_ALLOC, place);
+        is_live[place] = !is_free;
     }
     apply(&bench);
     report(&bench, "local");
+    look(&bench);
     bench_clear(&bench);
 }
 

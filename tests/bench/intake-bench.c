@@ -26,7 +26,8 @@ typedef struct Bench {
 static gboolean is_full(const Writer *writer) {
     guint64 read = atomic_load(&writer->control->read_position) / TT_CHUNK_BYTES * TT_CHUNK_BYTES;
 
-    return writer_get_position(writer) >= read + (writer->chunk_count - 1) * (guint64)TT_CHUNK_BYTES;
+    return writer_get_position(writer) >=
+           read + (writer->chunk_count - 1) * (guint64)TT_CHUNK_BYTES;
 }
 
 static guint64 address_of(guint lane, guint64 number) {
@@ -72,7 +73,8 @@ static gint64 digest(Bench *bench) {
 int main(int argc, char **argv) {
     Bench bench = {.lanes = argc > 1 ? (guint)atoi(argv[1]) : 1,
                    .run = argc > 2 ? (guint)atoi(argv[2]) : 100};
-    TtSessionInfo info = {.exe = "bench", .timescale = {.mult = (guint64)5 << 32, .shift = 32}};
+    TtSessionInfo info = {.exe = (char *)"bench",
+                          .timescale = {.mult = (guint64)5 << 32, .shift = 32}};
     TtStampClock clock = {.kind = TT_CLOCK_TSC, .shift = WRITER_SHIFT};
     gint64 spent_us = 0;
     int fd;
