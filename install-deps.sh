@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs every Debian package that building, testing and the demo need. Does nothing, quickly,
 # where all of them are there. Runs as root, or through sudo.
+#
+#   ./install-deps.sh          what is needed
+#   ./install-deps.sh bench    and what tests/bench compares with
 set -eu
 
 # One package a line, and what it is for.
@@ -39,13 +42,24 @@ sqlite3
 rustc               # Rust names
 strace              # tracing a traced program; counting its system calls
 gdb                 # the same under a debugger
+libjemalloc2        # another allocator than glibc's, preloaded and linked
 valgrind            # instruction counts; another allocator in place
+zstd                # reads heaptrack's recordings
 heaptrack           # the peer whose figures are compared with ours
 systemd             # systemd-analyze: our units
 debootstrap         # a bare Debian to install and run in
 clang-format        # the form of the sources
 END
 )
+
+# Only for tests/bench, which leaves out what is not there. redis-server may start its service.
+bench_packages=$(sed 's/#.*//' <<'END'
+libgoogle-perftools4 # a peer: the allocator with the heap profiler; libjemalloc2 has one too
+redis-server         # a server to trace
+redis-tools          # redis-benchmark
+END
+)
+[ "${1-}" != bench ] || packages="$packages $bench_packages"
 
 missing=
 for package in $packages; do
