@@ -118,6 +118,7 @@ def fault_F06_double_free():
     check_equal(traced.export["process"]["signal"], signal.SIGABRT)
     check_equal(traced.export["completeness"]["double_frees"], 1, "double frees")
     ttlib.check_books(traced.export)
+    ttlib.check_schema(traced.export)
 
 
 # ---- F07 ----

@@ -55,6 +55,7 @@ def fault_C03_child_holds_the_socket_of_a_killed_parent():
             sizes = [block["size"] for block in export["active_allocations"]]
             check(40001 in sizes and 40002 in sizes, f"its last blocks are there: {sizes}")
             ttlib.check_books(export)
+            ttlib.check_schema(export)
             check_equal(daemon.session_of(child), None, "the child has no session: it did nothing")
         finally:
             os.kill(child, signal.SIGKILL)
@@ -169,6 +170,7 @@ def fault_C08_exec_that_fails():
         check_equal((card["state"], card["id"]), ("exited", traced.export["process"]["session"]))
         ttlib.check_counted(traced.export, traced.count)
         ttlib.check_exact(traced.export)
+        ttlib.check_schema(traced.export)
 
 
 # ---- C09 ----

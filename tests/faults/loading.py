@@ -352,6 +352,7 @@ def fault_A15_plugin_that_passes_us_by():
                 completeness["synthesized_frees"] + len(crossed), 1000, "blocks that it freed"
             )
         check_equal(completeness["exact"], way == "dlmopen", f"{way}: exact")
+        ttlib.check_schema(export)
 
 
 # ---- A18, A20 ----

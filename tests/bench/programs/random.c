@@ -8,20 +8,12 @@
 
 static void **blocks;
 
-/* Each with a stack of its own. */
-#define PLACE(n)                                                                                   \
-    static __attribute__((noinline)) void *make_##n(size_t size) {                                 \
-        void *ptr = malloc(size);                                                                  \
-        __asm__ volatile("" : "+r"(ptr) : "i"(n));                                                 \
-        return ptr;                                                                                \
-    }
-PLACE(0)
-PLACE(1)
-PLACE(2)
-PLACE(3) PLACE(4) PLACE(5) PLACE(6) PLACE(7)
+/* Each place is a stack of its own, deeper than the last. */
+static __attribute__((noinline)) void *make(unsigned deeper, size_t size) {
+    void *ptr = deeper > 0 ? make(deeper - 1, size) : malloc(size);
 
-    static void *(*const make[8])(size_t) = {make_0, make_1, make_2, make_3,
-                                             make_4, make_5, make_6, make_7};
+    return bench_use(ptr);
+}
 
 int main(int argc, char **argv) {
     uint64_t count = bench_argument(argc, argv, 1, 1000000);
@@ -32,7 +24,7 @@ int main(int argc, char **argv) {
     if (blocks == NULL)
         return 1;
     for (uint64_t i = 0; i < count; i++)
-        blocks[i] = make[i % 8](16 + bench_draw(&lot) % 185);
+        blocks[i] = make(i % 8, 16 + bench_draw(&lot) % 185);
 
     double start = bench_seconds();
     for (uint64_t i = 0; i < pairs; i++) {
@@ -40,7 +32,7 @@ int main(int argc, char **argv) {
         void **block = &blocks[(drawn >> 16) % count];
 
         free(*block);
-        *block = make[drawn % 8](16 + (drawn >> 3) % 185);
+        *block = make(drawn % 8, 16 + (drawn >> 3) % 185);
     }
     bench_report(pairs, 1, bench_seconds() - start);
     return 0;

@@ -312,7 +312,7 @@ static void equal_names_are_told_apart(void) {
         {{READ, MAIN, 0}, "through readdir"},
         {{OPEN, MAIN, 0}, "through opendir"},
         {{PARSE, MAIN, 0}, NULL},
-        {{WRAPPER, PAGE, STEP, MAIN, 0}, "through +0xa01"},
+        {{WRAPPER, PAGE, STEP, MAIN, 0}, "at +0xc01"},
         {{WRAPPER, OTHER_PAGE, STEP, MAIN, 0}, "through +0xb01"},
         {{WRAPPER, PAGE, ALSO_STEP, MAIN, 0}, "at +0xc11"},
     };

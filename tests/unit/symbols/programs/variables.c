@@ -170,6 +170,15 @@ __attribute__((noinline)) static void blocks(char *shadowed) {
     IS(shadowed, "char *");
 }
 
+/* Optimisation could have made the one that is meant look like the one that is over. */
+__attribute__((noinline)) static void in_doubt(void) {
+    {
+        char *shadowed = letters;
+        IS(shadowed, "char *");
+    }
+    IS(shadowed, "");
+}
+
 __attribute__((noinline)) static void outside(void) { IS(shadowed, "struct node *"); }
 
 /* Its caller has other things of that name, which it does not see. */
@@ -212,6 +221,7 @@ int main(int argc, char **argv) {
     arrays(argc + 3);
     expressions(nodes, nodes[1], argc - 1);
     blocks(letters);
+    in_doubt();
     outside();
     calls_inlined(letters);
     IS(argv, "char **");
