@@ -3,7 +3,7 @@
  *
  * A birth is recorded after the real allocation, a death before the real free: so no other thread
  * can tell of an address's next life before its last one's end was published. A reallocation is
- * two events around the real call. What a hook costs is stated, and held, in tests/rules. */
+ * two events around the real call. What a hook costs is stated, and held, in tests/bench. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -299,10 +299,11 @@ static Site find_outward(TtFrameNames *names, const TtNamedFrame *frame, const T
 static gboolean find_site(TtFrameNames *names, guint32 stack, Site *ret_site) {
     gsize count;
     const TtNamedFrame *frames = tt_frame_names_get(names, stack, &count, NULL);
-    const TtNamedFrame *frame = frames, *end = frames + count;
+    const TtNamedFrame *frame = frames, *end;
 
     if (count == 0)
         return FALSE;
+    end = frames + count;
     while (frame < end && is_plumbing(names, frame))
         frame++;
     if (frame == end)

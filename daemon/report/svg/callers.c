@@ -140,11 +140,12 @@ static void add_text(TtCallers *callers, const Chain *chain, const Shared *share
     gboolean has_caller = shared->callers < chain->count && chain->first + shared->callers < count;
     /* With all callers in common, what they differ in is how the site came to allocate. */
     guint told = has_caller ? chain->first + shared->callers : shared->inner;
-    const TtNamedFrame *site = &frames[chain->first - 1];
+    const TtNamedFrame *site;
     char *text = NULL;
 
     if (told >= count || (!has_caller && told >= chain->first))
         return;
+    site = &frames[chain->first - 1];
     if (&frames[told] == site) { /* its name is told; where in it, only where there are lines */
         if (site->function && !site->file && site->module != TT_NONE)
             text = g_strdup_printf("at +0x%" G_GINT64_MODIFIER "x", site->offset);

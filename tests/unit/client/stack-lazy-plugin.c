@@ -7,7 +7,8 @@ int plugin_call(int n);
 
 static int add_one(int n) { return n + 1; }
 
-static int (*resolve(void))(int) {
+/* clang does not see that ifunc uses it. */
+__attribute__((used)) static int (*resolve(void))(int) {
     if (plugin_hook != 0)
         plugin_hook();
     return add_one;

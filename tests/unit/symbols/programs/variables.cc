@@ -18,9 +18,7 @@ struct Item {
 };
 } // namespace v2
 
-template <class T> struct Box : Item {
-    T *content;
-};
+template <class T> struct Box : Item { T *content; };
 
 namespace {
 struct Hidden {
