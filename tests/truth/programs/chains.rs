@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // As chains.c, in Rust: the standard library's containers, generics, closures, a thread.
-use std::hint::black_box;
+use std::arch::asm;
+
+// std::hint::black_box is younger than Debian 12's rustc.
+#[inline(always)]
+fn black_box<T>(value: T) -> T {
+    unsafe { asm!("/* {0} */", in(reg) &value, options(nostack, preserves_flags)) };
+    value
+}
 
 #[inline(never)]
 fn boxes() {
