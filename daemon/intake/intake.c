@@ -232,6 +232,8 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
         return g_strdup("There is no memory for lanes");
     }
 
+    /* While it waits for our answer: it may not live much longer. */
+    relate(intake, info, &process);
     atomic_store_explicit(&tt_segment_get_control(&segment)->is_recording,
                           (info->hello_flags & TT_HELLO_DORMANT) ? 0 : 1, memory_order_relaxed);
     int r = tt_message_send_lanes(caller->socket_fd,
@@ -245,7 +247,6 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
         tt_process_close(&process);
         return g_strdup("The lanes could not be sent");
     }
-    relate(intake, info, &process);
     start_feed(intake, g_steal_pointer(&info), &clock, &process, &segment, caller->socket_fd);
     return NULL;
 }
