@@ -480,15 +480,28 @@ def fault_A22_bare_chroot():
         ttlib.check_books(export)
 
 
+WAITS = r"""
+#include <unistd.h>
+
+int main(void) {
+    char byte;
+
+    return read(0, &byte, 1) == 1 ? 5 : 6;
+}
+"""
+
+
 @case
 def fault_A22_environment_emptied_before_exec():
-    program = ttlib.compile_c(LEAVES, "-w")
+    program = ttlib.compile_c(WAITS)
     with ttlib.Daemon() as daemon:
-        traced = ttlib.run_traced(["/usr/bin/env", "-i", program], daemon=daemon)
-        check_equal((traced.returncode, traced.stdout), (5, "done\n"), traced.stderr)
-        (card,) = daemon.sessions()
-        check_equal((card["name"], card["state"]), ("env", "exec"))
-        check_equal(traced.export["process"]["state"], "exec")
+        process = subprocess.Popen(
+            ["/usr/bin/env", "-i", program], env=daemon.preload_env(), stdin=subprocess.PIPE
+        )
+        card = daemon.wait_for_state(process.pid, "exec")
+        process.communicate(b"x", timeout=ttlib.SECONDS)
+        check_equal((process.returncode, card["name"]), (5, "env"))
+        check_equal([c["state"] for c in daemon.sessions()], ["exec"])
 
 
 # ---- A23 ----
