@@ -84,17 +84,17 @@ unshare --mount true 2>/dev/null || skip "no mount namespace can be made"
 proxy=$(apt-config dump --format '%v' Acquire::http::Proxy)
 [ -z "$proxy" ] || export http_proxy="$proxy"
 
-root=$(mktemp -d /var/tmp/tt-bare.XXXXXX)
-trap 'rm -rf --one-file-system "$root"' EXIT
+top=$(mktemp -d /var/tmp/tt-bare.XXXXXX)
+trap 'rm -rf --one-file-system "$top"' EXIT
 trap 'exit 1' INT TERM HUP
 
+root=$top/root # its mode is that of /: others than root must get in
+mkdir -m 755 "$root"
 start=$(date +%s)
-if ! debootstrap --variant=minbase "$suite" "$root" "$mirror" >"$root.log" 2>&1; then
-    tail -n 20 "$root.log"
-    rm -f "$root.log"
+if ! debootstrap --variant=minbase "$suite" "$root" "$mirror" >"$top/log" 2>&1; then
+    tail -n 20 "$top/log"
     skip "debootstrap failed: is $mirror to be had?"
 fi
-rm -f "$root.log"
 echo "bare-debian.sh: debootstrap took $(($(date +%s) - start)) s"
 copy_apt
 copy_checkout

@@ -92,9 +92,9 @@ static NOINLINE void through_plain_shield(void) {
     sink++;
 }
 
-/* A caller that is found by rbp, with two places in it to have been called from. */
-static __attribute__((noinline, optimize("no-omit-frame-pointer"))) void
-attack(void (*call)(void *, void (*)(void))) {
+/* A caller that is found by rbp (it asks for its frame's address), with two places in it to have been
+ * called from. */
+static NOINLINE void attack(void (*call)(void *, void (*)(void))) {
     static void (*const functions[])(void) = {leaf, through_plain, through_shield,
                                               through_plain_shield};
     uint64_t bp = (uint64_t)__builtin_frame_address(0);
