@@ -92,8 +92,8 @@ static NOINLINE void through_plain_shield(void) {
     sink++;
 }
 
-/* A caller that is found by rbp (it asks for its frame's address), with two places in it to have been
- * called from. */
+/* A caller that is found by rbp (it asks for its frame's address), with two places in it to have
+ * been called from. */
 static NOINLINE void attack(void (*call)(void *, void (*)(void))) {
     static void (*const functions[])(void) = {leaf, through_plain, through_shield,
                                               through_plain_shield};
