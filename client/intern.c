@@ -6,130 +6,122 @@
 #include "client/lane.h"
 #include "client/lock.h"
 #include "client/modules.h"
+#include "client/pages.h"
 
-#define INTERN_LEVELS TT_LEVELS_MAX /* up to 5.5 million entries, 85 MiB, for the tests' worst */
+#define SESSIONS 4u /* how many of the last have nodes still; each takes a second at least */
 #define NODES_MAX 4000000u
+#define PART_BYTES (TT_NODES_A_PART * sizeof(TtNode))
 #define STACK_RECORD_BYTES 48u
 
-TtLevels tt_intern;
+_Static_assert(NODES_MAX + TT_STACK_FIRST + TT_LANES_MAX <= TT_NODES_A_PART * TT_NODE_PARTS,
+               "each id has a place, those too that threads draw beyond the limit at once");
 
-static TtLock lock;
-static uint32_t next_id = TT_STACK_FIRST;    /* under the lock */
-static _Atomic uint32_t current_session = 1; /* changes under the lock */
+static TtNodes sessions[SESSIONS]; /* by their number's remainder */
+static _Atomic(TtNodes *) current; /* release; NULL: no memory for its first node */
+static TtLock lock;                /* of announcing modules */
 
-int tt_intern_init(void) {
-    return tt_levels_map(&tt_intern, 0, TT_INTERN_BITS) == NULL ? -ENOMEM : 0;
+/* The part that holds an id is there from here on, or false: no memory. */
+static bool ensure_part(TtNodes *nodes, uint32_t id) {
+    _Atomic(TtNode *) *part = &nodes->parts[id / TT_NODES_A_PART];
+    TtNode *known = atomic_load_explicit(part, memory_order_acquire);
+
+    if (known != NULL)
+        return true;
+    TtNode *mapped = tt_pages_map(PART_BYTES);
+    if (mapped == NULL)
+        return false;
+    if (!atomic_compare_exchange_strong_explicit(part, &known, mapped, memory_order_acq_rel,
+                                                 memory_order_acquire))
+        tt_sys_unmap(mapped, PART_BYTES); /* another thread was faster */
+    return true;
 }
 
-uint32_t tt_intern_session(void) {
-    return atomic_load_explicit(&current_session, memory_order_acquire);
+static bool begin(TtNodes *nodes, uint32_t session) {
+    for (uint32_t i = 0; i < TT_NODE_PARTS; i++) {
+        TtNode *part = atomic_load_explicit(&nodes->parts[i], memory_order_relaxed);
+        if (part != NULL)
+            tt_pages_zero(part, PART_BYTES);
+    }
+    nodes->session = session;
+    atomic_store_explicit(&nodes->next_id, TT_STACK_FIRST, memory_order_relaxed);
+    bool is_ready = ensure_part(nodes, TT_STACK_ROOT);
+    /* Pairs with the acquire in tt_intern_nodes. */
+    atomic_store_explicit(&current, is_ready ? nodes : NULL, memory_order_release);
+    return is_ready;
 }
+
+int tt_intern_init(void) { return begin(&sessions[0], 1) ? 0 : -ENOMEM; }
+
+TtNodes *tt_intern_nodes(void) { return atomic_load_explicit(&current, memory_order_acquire); }
 
 void tt_intern_restart(void) {
-    uint64_t mask;
+    static uint32_t number = 1;
+
+    number++;
+    begin(&sessions[(number - 1) % SESSIONS], number);
+}
+
+/* Only ever followed by tt_intern_restart. */
+void tt_intern_after_fork(void) { tt_lock_after_fork(&lock); }
+
+/* One thread tells of a module; others that need it wait until it has. */
+static void announce(TtThread *thread, const TtNodes *nodes, uint64_t key) {
+    uint64_t mask, module = key >> TT_KEY_MODULE_SHIFT;
 
     tt_lock_take(&lock, &mask);
-    atomic_fetch_add_explicit(&current_session, 1, memory_order_release);
-    tt_levels_clear(&tt_intern, TT_INTERN_BITS);
-    next_id = TT_STACK_FIRST;
+    if (tt_modules_announce_bytes(module, nodes->session) > 0)
+        tt_modules_announce(thread, module, key & TT_KEY_IP_MASK, nodes->session);
     tt_lock_release(&lock, &mask);
 }
 
-/* Only ever followed by tt_intern_restart: what was half done in the parent is forgotten. */
-void tt_intern_after_fork(void) { tt_lock_after_fork(&lock); }
-
-/* The node's id, or 0 with the first free entry on its way (or NULL: the way is full or ends where
- * a level is not yet there). */
-static uint32_t find(uint32_t parent, uint64_t key, TtEntry **ret_free, unsigned *ret_levels) {
-    uint64_t hash = tt_intern_hash(parent, key);
-
-    *ret_free = NULL;
-    for (unsigned number = 0; number < INTERN_LEVELS; number++) {
-        TtLine *level = tt_levels_peek(&tt_intern, number);
-        *ret_levels = number;
-        if (level == NULL)
-            return 0;
-
-        TtLine *line = tt_level_line(level, number, TT_INTERN_BITS, hash);
-        for (unsigned i = 0; i < TT_LINE_ENTRIES; i++) {
-            TtEntry *entry = &line->entries[i];
-            uint64_t found = atomic_load_explicit(&entry->a, memory_order_acquire);
-            if (found == 0) {
-                *ret_free = entry;
-                return 0;
-            }
-            uint64_t ids = atomic_load_explicit(&entry->b, memory_order_relaxed);
-            if (found == key && ids >> 32 == parent)
-                return (uint32_t)ids;
-        }
-    }
-    *ret_levels = INTERN_LEVELS;
-    return 0;
-}
-
-/* Under the lock, with room in the lane: definition first, then the entry that others find. */
-static uint32_t add(TtThread *thread, uint32_t parent, uint64_t key, TtEntry *entry) {
-    static TtRecordStack record; /* off the program's stack */
-    uint64_t module = key >> TT_KEY_MODULE_SHIFT;
-
-    record = (TtRecordStack){
-        .id = next_id,
+static void define(TtThread *thread, uint32_t id, uint32_t parent, uint64_t key) {
+    TtRecordStack record = {
+        .id = id,
         .parent = parent,
         .ip = key & TT_KEY_IP_MASK,
-        .module = module,
+        .module = key >> TT_KEY_MODULE_SHIFT,
         .flags = (key & TT_KEY_EXACT) != 0 ? TT_STACK_EXACT_IP : 0,
     };
 
-    if (tt_modules_announce_bytes(module, tt_intern_session()) > 0)
-        tt_modules_announce(thread, module, record.ip, tt_intern_session());
     thread->at += tt_encode_stack(thread->at, STACK_RECORD_BYTES, &record);
     tt_lane_publish(thread);
-
-    atomic_store_explicit(&entry->b, (uint64_t)parent << 32 | next_id, memory_order_relaxed);
-    /* Pairs with the acquire in tt_intern_get. */
-    atomic_store_explicit(&entry->a, key, memory_order_release);
-    return next_id++;
 }
 
-/* The entry that a new node goes to, or NULL. Under the lock. */
-static TtEntry *make_room(uint32_t parent, uint64_t key, unsigned number) {
-    if (number == INTERN_LEVELS || next_id - TT_STACK_FIRST >= NODES_MAX)
-        return NULL;
+/* Puts a node where it is looked for. Returns the id by which it is found there: another's, where
+ * that has come first. */
+static uint32_t put(TtNodes *nodes, uint32_t parent, uint64_t key, uint32_t id) {
+    _Atomic uint32_t *link = &tt_intern_node(nodes, parent)->callees;
 
-    TtLine *level = tt_levels_map(&tt_intern, number, TT_INTERN_BITS);
-    return level == NULL
-               ? NULL
-               : tt_level_line(level, number, TT_INTERN_BITS, tt_intern_hash(parent, key))->entries;
+    for (uint64_t hash = tt_intern_hash(key);; hash <<= 1) {
+        uint32_t found = 0;
+        /* Pairs with the acquire in tt_intern_get. */
+        if (atomic_compare_exchange_strong_explicit(link, &found, id, memory_order_release,
+                                                    memory_order_acquire))
+            return id;
+        TtNode *node = tt_intern_node(nodes, found);
+        if (node->key == key)
+            return found;
+        link = &node->links[hash >> 63];
+    }
 }
 
-__attribute__((cold, noinline)) uint32_t tt_intern_get_slow(TtThread *thread, uint32_t parent,
-                                                            uint64_t key, uint32_t session) {
-    uint64_t mask;
-    TtEntry *entry;
-    unsigned levels;
-    uint32_t id = find(parent, key, &entry, &levels);
-
-    if (id != 0)
-        return id;
-    if (parent == TT_STACK_NONE || tt_is_sealed_now())
+__attribute__((cold, noinline)) uint32_t tt_intern_add(TtThread *thread, TtNodes *nodes,
+                                                       uint32_t parent, uint64_t key) {
+    if (parent == TT_STACK_NONE || tt_is_sealed_now() ||
+        atomic_load_explicit(&nodes->next_id, memory_order_relaxed) >= NODES_MAX)
         return TT_STACK_NONE;
 
-    /* The lane may have to wait: before the lock, never under it. */
-    size_t room =
-        STACK_RECORD_BYTES + tt_modules_announce_bytes(key >> TT_KEY_MODULE_SHIFT, session);
-    if (!tt_lane_reserve(thread, room))
+    /* The lane may have to wait: before a lock, never under it. */
+    size_t room = tt_modules_announce_bytes(key >> TT_KEY_MODULE_SHIFT, nodes->session);
+    if (!tt_lane_reserve(thread, STACK_RECORD_BYTES + room))
         return 0;
+    if (room > 0)
+        announce(thread, nodes, key);
 
-    tt_lock_take(&lock, &mask);
-    if (session == tt_intern_session()) {
-        id = find(parent, key, &entry, &levels);
-        if (id == 0 && entry == NULL)
-            entry = make_room(parent, key, levels);
-        if (id == 0)
-            id = entry == NULL || next_id - TT_STACK_FIRST >= NODES_MAX
-                     ? TT_STACK_NONE
-                     : add(thread, parent, key, entry);
-    }
-    tt_lock_release(&lock, &mask);
-    return id;
+    uint32_t id = atomic_fetch_add_explicit(&nodes->next_id, 1, memory_order_relaxed);
+    if (!ensure_part(nodes, id))
+        return TT_STACK_NONE;
+    tt_intern_node(nodes, id)->key = key;
+    define(thread, id, parent, key);
+    return put(nodes, parent, key, id);
 }

@@ -11,8 +11,8 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/mman.h>
 
+#include "client/pages.h"
 #include "client/probe.h"
 
 #define TT_LINE_ENTRIES 4u
@@ -49,39 +49,12 @@ static inline size_t tt_level_bytes(unsigned number, unsigned bits) {
 /* Level @number, mapped if need be, or NULL: no memory. Callers hold the table's lock. */
 static inline TtLine *tt_levels_map(TtLevels *table, unsigned number, unsigned bits) {
     TtLine *level = tt_levels_peek(table, number);
-    size_t len = tt_level_bytes(number, bits);
 
     if (level != NULL || tt_is_sealed_now())
         return level;
-    /* Mapped without access first: after mlockall(MCL_FUTURE) it would be filled with pages and
-     * charged to the program's RLIMIT_MEMLOCK. */
-    long r = tt_sys6(SYS_mmap, 0, (long)len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                     -1, 0);
-    if (r < 0 && r > -4096)
+    level = tt_pages_map(tt_level_bytes(number, bits));
+    if (level == NULL)
         return NULL;
-    TT_SYS2(SYS_munlock, r, len);
-    if (TT_SYS3(SYS_mprotect, r, len, PROT_READ | PROT_WRITE) < 0) {
-        TT_SYS2(SYS_munmap, r, len);
-        return NULL;
-    }
-    TT_SYS3(SYS_madvise, r, len, MADV_DONTDUMP);
-    level = (TtLine *)r;
     atomic_store_explicit(&table->levels[number], level, memory_order_release);
     return level;
-}
-
-/* Empties all levels. Readers at work miss, or still find what was there. */
-static inline void tt_levels_clear(TtLevels *table, unsigned bits) {
-    for (unsigned number = 0; number < TT_LEVELS_MAX; number++) {
-        TtLine *level = tt_levels_peek(table, number);
-        size_t count = level == NULL ? 0 : (size_t)1 << (bits + 2 * number);
-
-        if (count == 0 || TT_SYS3(SYS_madvise, level, count * sizeof *level, MADV_DONTNEED) == 0)
-            continue;
-        /* Locked in memory (mlockall): the kernel does not drop it. */
-        for (TtEntry *entry = level->entries, *end = level[count].entries; entry < end; entry++) {
-            atomic_store_explicit(&entry->a, 0, memory_order_relaxed);
-            atomic_store_explicit(&entry->b, 0, memory_order_relaxed);
-        }
-    }
 }

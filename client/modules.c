@@ -10,8 +10,9 @@
 
 #include "client/clock.h"
 #include "client/glibc.h"
-#include "client/levels.h"
+#include "client/lane.h"
 #include "client/lock.h"
+#include "client/pages.h"
 #include "client/rules.h"
 #include "client/session.h"
 
@@ -29,7 +30,8 @@ typedef struct Module {
     uint64_t fingerprint;   /* of path, build-id, headers */
     _Atomic uint32_t epoch; /* in which it was last seen; release */
     uint32_t next;          /* id of the next with the same hash of start, or 0 */
-    uint32_t announced;     /* session that knows it */
+    uint32_t announced;     /* session that knows it, or is just told of it */
+    _Atomic uint32_t told;  /* session that has been told all; release */
     bool is_gone;           /* another was seen in its place */
     bool is_gone_untold;    /* and no record says so yet */
 } Module;
@@ -42,10 +44,7 @@ static uint32_t untold_count;
 static TtLock lock;
 
 int tt_modules_init(void) {
-    static TtLevels memory; /* for its way of mapping: 2^14 lines are the 1 MiB needed */
-
-    _Static_assert(sizeof(Module) <= sizeof(TtLine), "the table fits level 0");
-    modules = (Module *)(void *)tt_levels_map(&memory, 0, 14);
+    modules = tt_pages_map(MODULES_MAX * sizeof(Module));
     return modules == NULL ? -ENOMEM : 0;
 }
 
@@ -257,7 +256,8 @@ enum {
 };
 
 size_t tt_modules_announce_bytes(uint64_t id, uint32_t session) {
-    if (id == 0 || modules[id - 1].announced == session)
+    /* Pairs with the release in tt_modules_announce: then its records are published. */
+    if (id == 0 || atomic_load_explicit(&modules[id - 1].told, memory_order_acquire) == session)
         return 0;
     return ANNOUNCE_BYTES + TT_STRING_MAX; /* and room to make a path absolute */
 }
@@ -345,6 +345,9 @@ void tt_modules_announce(TtThread *thread, uint64_t id, uint64_t ip, uint32_t se
         tell_segment(thread, &phdrs[i]);
         told++;
     }
+    tt_lane_publish(thread);
+    /* Pairs with the acquire in tt_modules_announce_bytes. */
+    atomic_store_explicit(&modules[id - 1].told, session, memory_order_release);
 }
 
 /* The identities stay, but the one being added; its rules are learnt anew. */

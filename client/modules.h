@@ -24,13 +24,13 @@ int tt_modules_init(void);
  */
 bool tt_modules_find(uint64_t addr, uint32_t epoch, uint64_t *ret_id);
 
-/* The three below under the definitions' lock (intern.c). */
-
-/* Bytes of lane that tt_modules_announce may need for module @id; 0: nothing is to be said. */
+/* Bytes of lane that tt_modules_announce may need for module @id; 0: nothing is to be said, the
+ * daemon can read all of it. Any thread. */
 size_t tt_modules_announce_bytes(uint64_t id, uint32_t session);
 
-/* Writes MODULE and SEGMENT of module @id, whose address @ip is, and what modules went before. The
- * caller has reserved tt_modules_announce_bytes. */
+/* Publishes MODULE and SEGMENT of module @id, whose address @ip is, and what modules went before.
+ * The caller has reserved tt_modules_announce_bytes, and holds the lock of announcing (intern.c).
+ */
 void tt_modules_announce(TtThread *thread, uint64_t id, uint64_t ip, uint32_t session);
 
 /* In a forked child: was the lock held, what it guards may be half changed. */

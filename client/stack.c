@@ -349,7 +349,7 @@ static inline __attribute__((always_inline)) uint32_t rebuild_stack(TtThread *th
     TtStackWord *word = &cache->words[WORDS_MAX];
     const TtStackStep *step = &cache->fresh[walk->count];
     uint64_t slot = walk->slot, ip = walk->ip, bp = walk->bp;
-    uint32_t session = cache->session;
+    TtNodes *nodes = cache->nodes;
     uint32_t node = end == END_WHOLE ? TT_STACK_ROOT : TT_STACK_TRUNCATED;
     bool needs_bp = false, has_bp = false, has_next = walk->has_tail;
 
@@ -372,7 +372,7 @@ static inline __attribute__((always_inline)) uint32_t rebuild_stack(TtThread *th
     while (step-- > cache->fresh) {
         uint64_t rule = step->rule, key = step->key;
 
-        node = tt_intern_get(thread, node, key, session);
+        node = tt_intern_get(thread, nodes, node, key);
         if (UNLIKELY(node == 0 || word < cache->words + 4))
             return 0;
         /* The words by which the walk came from this frame to the next. */
@@ -419,10 +419,10 @@ static inline __attribute__((always_inline)) uint32_t rebuild_stack(TtThread *th
 static __attribute__((noinline)) uint32_t capture_anew(TtThread *thread, uint64_t ip, uint64_t slot,
                                                        uint64_t bp) {
     TtStackCache *cache = &thread->stack;
-    uint32_t session = tt_intern_session();
+    TtNodes *nodes = tt_intern_nodes();
     Walk walk;
 
-    if (UNLIKELY(!is_ready))
+    if (UNLIKELY(!is_ready || nodes == NULL))
         return TT_STACK_NONE;
     walk.cache = cache;
     walk.slot = slot;
@@ -433,9 +433,9 @@ static __attribute__((noinline)) uint32_t capture_anew(TtThread *thread, uint64_
     walk.asked = 0;
     walk.is_exact = walk.has_tail = walk.is_zero = walk.has_signal = walk.has_descended = false;
     tt_extent_begin(&walk.extent, cache, slot);
-    if (cache->session == 0)
-        cache->session = session;
-    if (UNLIKELY(cache->session != session))
+    if (cache->nodes == NULL)
+        cache->nodes = nodes;
+    if (UNLIKELY(cache->nodes != nodes))
         return TT_STACK_ROOT; /* the thread is in a hook that began in a session before */
     if (UNLIKELY(cache->real_epoch != walk.epoch))
         cache->frame_count = 0;

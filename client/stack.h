@@ -45,7 +45,7 @@ typedef struct TtStackCache {
     uint32_t frame_count; /* 0: nothing is known */
     uint32_t epoch;       /* of the modules when it was walked; 0: memory must be proven first */
     uint32_t real_epoch;
-    uint32_t session; /* that the nodes' ids belong to; 0: the next capture's */
+    struct TtNodes *nodes; /* of the session that ids belong to; NULL: the next capture's */
     bool is_whole;
     bool is_ended;                  /* by a frame's own word, not by a 0 that may stand anywhere */
     bool is_cut;                    /* at TT_STACK_DEPTH_MAX */
