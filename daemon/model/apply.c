@@ -6,15 +6,13 @@
  * site. A batch is therefore gone through at three distances: far ahead the cell is asked for,
  * nearer the record, and when the event is applied both are there. What is rare is out of line;
  * nothing is allocated but when something grows. */
-#include "model/session-state.h"
+#include "model/deaths.h"
 
 #define CELL_AHEAD 24u
 #define RECORD_AHEAD 12u
 #define SITE_AHEAD 4u
 #define RING 32u /* leaves of the events underway: a power of two, more than CELL_AHEAD */
 
-#define LOOKBACK_FREES 4096u  /* how far back a double free is recognized */
-#define LOOKBACK_EVENTS 64u   /* each such search is paid for by so many events */
 #define HINDSIGHT_EVENTS 512u /* how far ahead the cause of an impossible event is looked for */
 #define PLAIN_BITS 47u        /* no address or size of a program of this machine has more */
 
@@ -58,154 +56,6 @@ static gboolean let_death_come_first(TtSession *session, guint32 slot, guint16 t
 
 /* ---- Deaths ---- */
 
-static void leave_names(TtSession *session, const TtBlock *block, const TtExtras *extras) {
-    if (extras->variable != TT_NONE) {
-        TtVariableRow *row = tt_names_get_variable(&session->names, extras->variable);
-
-        row->live_blocks--;
-        row->live_bytes -= block->size;
-    }
-    if (extras->scope != TT_NONE) {
-        TtScopeRow *row = &tt_names_get_scope(&session->names, extras->scope)->row;
-
-        row->live_blocks--;
-        row->live_bytes -= block->size;
-    }
-}
-
-/* The extras that go with a block into the history; 0: no room. */
-static guint32 extras_for_history(TtSession *session, const TtBlock *block, guint32 freed_stack,
-                                  gboolean is_pinned) {
-    TtExtrasPool *pool = &session->blocks.extras;
-    guint32 number = block->site_or_extras;
-
-    if (!(block->flags & TT_BLOCK_HAS_EXTRAS))
-        number = tt_extras_new(pool, block->site_or_extras);
-    else if (is_pinned) /* the pin's readers need them as they are */
-        number = tt_extras_copy(pool, number);
-    if (!number)
-        return 0;
-
-    TtExtras *extras = tt_extras_get(pool, number);
-    tt_extras_forget_older(pool, number);
-    extras->addr = block->addr;
-    extras->size = block->size;
-    extras->freed_stack =
-        tt_stacks_read_flags(session->stacks, freed_stack) ? freed_stack : TT_STACK_NONE;
-    return number;
-}
-
-/* Writes a death into the history. Returns whether the block's extras have gone there. */
-static inline gboolean remember(TtSession *session, const TtBlock *block, guint16 freed_by,
-                                guint32 freed_stack, gboolean is_pinned) {
-    gboolean has_extras = (block->flags & TT_BLOCK_HAS_EXTRAS) || freed_stack != TT_STACK_NONE ||
-                          block->addr >= TT_FREED_ADDR_MAX || block->size >= TT_FREED_SIZE_MAX;
-    guint32 site_or_extras = block->site_or_extras;
-
-    if (G_UNLIKELY(session->history.limit == 0)) {
-        session->history.total++; /* one that nobody can look up */
-        return FALSE;
-    }
-    if (G_UNLIKELY(has_extras)) {
-        site_or_extras = extras_for_history(session, block, freed_stack, is_pinned);
-        if (!site_or_extras) {
-            session->history.total++;
-            return FALSE;
-        }
-    }
-    *tt_history_push(&session->history, &session->blocks.extras) = (TtFreed){
-        .addr = MIN(block->addr, TT_FREED_ADDR_MAX),
-        .thread = block->thread,
-        .size = MIN(block->size, TT_FREED_SIZE_MAX),
-        .has_extras = has_extras,
-        .freed_by = freed_by,
-        .born = block->born,
-        .id_high = block->id >> 40,
-        .died = session->now,
-        .id_middle = block->id >> 32 & 0xff,
-        .id_low = (guint32)block->id,
-        .site_or_extras = site_or_extras,
-    };
-    return has_extras && !is_pinned;
-}
-
-/* A block has died; it is out of the index. @freed_by: TT_THREAD_NONE where nobody was seen to free
- * it: then nothing is known of how long it lived. */
-static inline void bury(TtSession *session, guint32 slot, guint16 freed_by, guint32 freed_stack) {
-    TtBlock *block = tt_blocks_get(&session->blocks, slot);
-    TtThread *threads = session->threads.threads;
-    TtThread *born_in = &threads[block->thread];
-    guint32 site = tt_block_get_site(&session->blocks, block);
-    guint64 size = block->size;
-    gboolean is_pinned = block->id < session->pins.below_id;
-
-    session->live_bytes -= size;
-    session->live_blocks--;
-    session->frees++;
-    session->freed += size;
-    tt_sites_remove_block(&session->sites, site, size);
-    born_in->died_blocks++;
-    born_in->died_bytes += size;
-    if (G_LIKELY(freed_by != TT_THREAD_NONE)) {
-        gboolean is_temporary = born_in->last_id == block->id;
-
-        threads[freed_by].frees++;
-        threads[freed_by].freed += size;
-        session->temporary += is_temporary;
-        tt_sites_get(&session->sites, site)->temporary_blocks += is_temporary;
-        tt_sites_note_lifetime(&session->sites, site, session->now - block->born);
-    }
-
-    block->flags &= TT_BLOCK_HAS_EXTRAS;
-    if (G_UNLIKELY(block->flags))
-        leave_names(session, block, tt_extras_get(&session->blocks.extras, block->site_or_extras));
-    gboolean has_moved = remember(session, block, freed_by, freed_stack, is_pinned);
-    if (G_UNLIKELY(is_pinned)) {
-        tt_pins_keep_dead(&session->pins, &session->blocks, slot);
-        return;
-    }
-    if (G_UNLIKELY(block->flags) && !has_moved)
-        tt_extras_free(&session->blocks.extras, block->site_or_extras);
-    tt_blocks_release_slot(&session->blocks, slot);
-}
-
-/* What was alive here cannot be any more: it was freed and nobody saw it. */
-static G_GNUC_NO_INLINE void free_unseen(TtSession *session, guint32 slot) {
-    bury(session, slot, TT_THREAD_NONE, TT_STACK_NONE);
-    session->synthesized_frees++;
-}
-
-static G_GNUC_NO_INLINE void free_shed(TtSession *session, guint16 thread) {
-    guint32 site;
-    guint64 size;
-
-    tt_shed_take(&session->shed, &site, &size);
-    session->live_bytes -= size;
-    session->live_blocks--;
-    session->frees++;
-    session->freed += size;
-    session->threads.threads[thread].frees++;
-    session->threads.threads[thread].freed += size;
-    tt_sites_remove_block(&session->sites, site, size);
-}
-
-/* No live block starts here. */
-static G_GNUC_NO_INLINE void free_unknown(TtSession *session, const TtEvent *event) {
-    if (session->shed.blocks > 0) {
-        free_shed(session, event->thread);
-        return;
-    }
-    /* Searching costs as much as dozens of events, and a program may do nothing else. */
-    if (session->lookback_credit >= LOOKBACK_EVENTS) {
-        session->lookback_credit -= LOOKBACK_EVENTS;
-        if (tt_history_has_recent(&session->history, event->addr, LOOKBACK_FREES)) {
-            session->double_frees++;
-            return;
-        }
-    }
-    session->unknown_frees++;
-}
-
 /* Takes the block that starts where the event says out of the index. Returns its slot, or 0. */
 static inline guint32 take_out(TtSession *session, const TtEvent *event, guint32 leaf) {
     guint32 *link;
@@ -218,7 +68,7 @@ static inline guint32 take_out(TtSession *session, const TtEvent *event, guint32
         link = leaf ? tt_index_find_link(&session->index, leaf, event->addr) : NULL;
     }
     if (G_UNLIKELY(!link)) {
-        free_unknown(session, event);
+        tt_session_free_unknown(session, event);
         return 0;
     }
 
@@ -231,11 +81,12 @@ static inline guint32 take_out(TtSession *session, const TtEvent *event, guint32
     return slot;
 }
 
-static inline void apply_free(TtSession *session, const TtEvent *event, guint32 leaf) {
+static inline __attribute__((always_inline)) void
+apply_free(TtSession *session, const TtEvent *event, guint32 leaf, gboolean is_sampled) {
     guint32 slot = take_out(session, event, leaf);
 
     if (G_LIKELY(slot != 0))
-        bury(session, slot, event->thread, event->stack);
+        tt_death_bury(session, slot, event->thread, event->stack, is_sampled);
 }
 
 /* ---- Births ---- */
@@ -262,7 +113,7 @@ static G_GNUC_NO_INLINE void make_room(TtSession *session, Birth *birth, gboolea
         if (let_death_come_first(session, old, birth->thread))
             continue;
         tt_index_remove(&session->index, old);
-        free_unseen(session, old);
+        tt_session_free_unseen(session, old);
     }
 }
 
@@ -279,27 +130,53 @@ static inline void prepare_birth(TtSession *session, Birth *birth, const TtEvent
         make_room(session, birth, keep_inside);
 }
 
+/* Weighs a birth of a sample and counts it where exact sessions count nothing. FALSE: its weight is
+ * more than sums can hold, and it stays out of the sample. */
+static G_GNUC_NO_INLINE gboolean weigh_birth(TtSession *session, const Birth *birth,
+                                             TtAmount *ret_weight) {
+    TtSampling *sampling = &session->sampling;
+    TtVariance variance;
+
+    if (!tt_sampling_weigh(sampling, session->next_id, birth->size, ret_weight, &variance) ||
+        ret_weight->bytes > TT_SUM_MAX - session->allocated ||
+        ret_weight->blocks > TT_SUM_MAX - sampling->allocations) {
+        tt_session_add_doubt(session, "Some blocks stand for more than can be counted; they are "
+                                      "left out.");
+        return FALSE;
+    }
+    sampling->allocations += ret_weight->blocks;
+    tt_sites_add_variance(&session->sites, birth->site, &variance);
+    return TRUE;
+}
+
 /* Counts a birth. In a reallocation the old block's death has been counted, and nobody has looked
  * in between. */
-static inline void count_birth(TtSession *session, const Birth *birth) {
+static inline void count_birth(TtSession *session, const Birth *birth, TtAmount weight) {
     TtThread *thread = &session->threads.threads[birth->thread];
 
-    session->allocated += birth->size;
-    session->live_bytes += birth->size;
-    session->live_blocks++;
-    thread->allocations++;
-    thread->allocated += birth->size;
+    session->allocated += weight.bytes;
+    session->live_bytes += weight.bytes;
+    session->live_blocks += weight.blocks;
+    thread->allocations += weight.blocks;
+    thread->allocated += weight.bytes;
     thread->last_id = session->next_id++;
-    tt_sites_add_block(&session->sites, birth->site, birth->size);
+    tt_sites_add_block(&session->sites, birth->site, weight);
 }
 
 /* No memory for the block: it is counted, and no more is known of it. */
 static G_GNUC_NO_INLINE void shed(TtSession *session, const Birth *birth) {
     TtThread *thread = &session->threads.threads[birth->thread];
+    TtAmount weight = {.blocks = 1, .bytes = birth->size};
+    TtVariance variance;
 
-    tt_shed_add(&session->shed, birth->site, birth->size);
-    thread->died_blocks++;
-    thread->died_bytes += birth->size;
+    if (tt_session_is_sampled(session))
+        (void)tt_sampling_weigh(&session->sampling, session->next_id - 1, birth->size, &weight,
+                                &variance);
+    tt_shed_add(&session->shed, birth->site, weight.bytes);
+    if (tt_session_is_sampled(session))
+        tt_shed_add_weight(&session->shed, birth->site, weight.blocks, &variance);
+    thread->died_blocks += weight.blocks;
+    thread->died_bytes += weight.bytes;
     thread->last_id = 0;
 }
 
@@ -333,6 +210,7 @@ static G_GNUC_NO_INLINE void decorate(TtSession *session, const Birth *birth, gu
                                       guint64 from) {
     TtThread *thread = &session->threads.threads[birth->thread];
     guint32 scope = tt_session_get_scope(session, thread);
+    TtAmount weight = tt_sampling_get_weight(&session->sampling, session->next_id - 1, birth->size);
     TtScopeRow *row = NULL;
 
     if (birth->has_shrunk)
@@ -340,8 +218,8 @@ static G_GNUC_NO_INLINE void decorate(TtSession *session, const Birth *birth, gu
                                       "smaller than they were said to be.");
     if (scope != TT_NONE) {
         row = &tt_names_get_scope(&session->names, scope)->row;
-        row->allocations++;
-        row->allocated += birth->size;
+        row->allocations += weight.blocks;
+        row->allocated += weight.bytes;
     }
     if (slot == 0)
         return;
@@ -353,8 +231,8 @@ static G_GNUC_NO_INLINE void decorate(TtSession *session, const Birth *birth, gu
     extras->resized_from = from;
     if (row) {
         extras->scope = scope;
-        row->live_blocks++;
-        row->live_bytes += birth->size;
+        row->live_blocks += weight.blocks;
+        row->live_bytes += weight.bytes;
     }
     if (birth->parent) {
         extras->parent = birth->parent;
@@ -363,11 +241,15 @@ static G_GNUC_NO_INLINE void decorate(TtSession *session, const Birth *birth, gu
     }
 }
 
-static inline void apply_alloc(TtSession *session, const TtEvent *event, guint32 leaf) {
+static inline __attribute__((always_inline)) void
+apply_alloc(TtSession *session, const TtEvent *event, guint32 leaf, gboolean is_sampled) {
     Birth birth;
 
     prepare_birth(session, &birth, event, leaf, FALSE);
-    count_birth(session, &birth);
+    TtAmount weight = {.blocks = 1, .bytes = birth.size};
+    if (is_sampled && !weigh_birth(session, &birth, &weight))
+        return;
+    count_birth(session, &birth, weight);
     guint32 slot = enter_birth(session, &birth);
     if (G_UNLIKELY(birth.parent | birth.has_shrunk |
                    session->threads.threads[birth.thread].scope_depth))
@@ -390,7 +272,7 @@ void tt_session_reopen(TtSession *session, guint16 thread) {
     if (!tt_index_find_conflict(&session->index, block->addr, block->size, TRUE, &parent))
         leaf = tt_index_ensure_leaf(&session->index, block->addr);
     if (leaf == 0) {
-        free_unseen(session, slot);
+        tt_session_free_unseen(session, slot);
         tt_session_settle(session);
         return;
     }
@@ -430,14 +312,24 @@ static G_GNUC_NO_INLINE void apply_realloc_begin(TtSession *session, const TtEve
     }
 }
 
+/* The old block of a thread's reallocation dies. */
+static void bury_resized(TtSession *session, guint32 slot, guint16 thread) {
+    const TtBlock *block = tt_blocks_get(&session->blocks, slot);
+
+    session->reallocations +=
+        tt_sampling_get_weight(&session->sampling, block->id, block->size).blocks;
+    tt_session_bury(session, slot, thread, session->threads.threads[thread].open_stack);
+}
+
 static G_GNUC_NO_INLINE void apply_realloc_end(TtSession *session, const TtEvent *event,
                                                guint32 leaf) {
     TtThread *thread = &session->threads.threads[event->thread];
     guint32 old_slot = thread->open_slot;
+    gboolean is_sampled = tt_session_is_sampled(session);
     Birth birth;
 
     if (old_slot == 0) { /* of a block that nobody knew */
-        apply_alloc(session, event, leaf);
+        apply_alloc(session, event, leaf, is_sampled);
         return;
     }
     thread->open_slot = 0;
@@ -450,15 +342,33 @@ static G_GNUC_NO_INLINE void apply_realloc_end(TtSession *session, const TtEvent
                            : TT_NONE;
 
     prepare_birth(session, &birth, event, leaf, is_in_place);
-    session->reallocations++;
-    bury(session, old_slot, event->thread, thread->open_stack);
-    count_birth(session, &birth);
+    bury_resized(session, old_slot, event->thread);
+    TtAmount weight = {.blocks = 1, .bytes = birth.size};
+    if (is_sampled && !weigh_birth(session, &birth, &weight))
+        return;
+    count_birth(session, &birth, weight);
     guint32 slot = enter_birth(session, &birth);
     decorate(session, &birth, slot, old_id);
     if (slot && is_in_place)
         tt_index_adopt(&session->index, slot);
     if (slot && variable != TT_NONE)
         tt_session_set_variable(session, slot, variable);
+}
+
+void tt_session_leave_realloc(TtSession *session, guint16 thread, guint64 stamp) {
+    TtThread *at = &session->threads.threads[thread];
+    guint32 slot = at->open_slot;
+
+    tt_session_advance(session, stamp);
+    if (!tt_session_is_sampled(session))
+        tt_session_add_doubt(session, "A block is missing: its program took the session for a "
+                                      "sampled one.");
+    if (slot == 0) /* of a block that nobody knew */
+        return;
+    at->open_slot = 0;
+    bury_resized(session, slot, thread);
+    tt_session_settle(session);
+    tt_sites_drain_lifetimes(&session->sites);
 }
 
 /* ---- What came before its cause ---- */
@@ -469,7 +379,7 @@ static gboolean let_birth_come_first(TtSession *session, const TtEvent *death) {
     if (!take_cause(session, death->addr, death->thread, TRUE, &birth))
         return FALSE;
     if (birth.op == TT_OP_ALLOC)
-        apply_alloc(session, &birth, 0);
+        apply_alloc(session, &birth, 0, tt_session_is_sampled(session));
     else
         apply_realloc_end(session, &birth, 0);
     tt_session_settle(session);
@@ -483,7 +393,7 @@ static gboolean let_death_come_first(TtSession *session, guint32 slot, guint16 t
     if (!take_cause(session, tt_blocks_get(&session->blocks, slot)->addr, thread, FALSE, &death))
         return FALSE;
     if (death.op == TT_OP_FREE)
-        apply_free(session, &death, 0);
+        apply_free(session, &death, 0, tt_session_is_sampled(session));
     else
         apply_realloc_begin(session, &death, 0);
     return TRUE;
@@ -543,14 +453,15 @@ static inline __attribute__((always_inline)) void ask_for_site(TtSession *sessio
     __builtin_prefetch(&session->sites.sites[site], 1);
 }
 
-static inline void apply_event(TtSession *session, const TtEvent *event, guint32 leaf) {
+static inline __attribute__((always_inline)) void
+apply_event(TtSession *session, const TtEvent *event, guint32 leaf, gboolean is_sampled) {
     tt_session_advance(session, event->stamp);
     switch (event->op) {
     case TT_OP_ALLOC:
-        apply_alloc(session, event, leaf);
+        apply_alloc(session, event, leaf, is_sampled);
         break;
     case TT_OP_FREE:
-        apply_free(session, event, leaf);
+        apply_free(session, event, leaf, is_sampled);
         break;
     case TT_OP_REALLOC_BEGIN:
         apply_realloc_begin(session, event, leaf);
@@ -564,8 +475,10 @@ static inline void apply_event(TtSession *session, const TtEvent *event, guint32
     tt_session_settle(session);
 }
 
-static inline __attribute__((always_inline)) void
-apply_batch(TtSession *session, const TtEvent *events, gsize count, TtEvent *known, gsize ahead) {
+static inline __attribute__((always_inline)) void apply_batch(TtSession *session,
+                                                              const TtEvent *events, gsize count,
+                                                              TtEvent *known, gsize ahead,
+                                                              gboolean is_sampled) {
     guint32 leaves[RING];
     gsize cell = 0, record = 0, site = 0;
 
@@ -580,7 +493,7 @@ apply_batch(TtSession *session, const TtEvent *events, gsize count, TtEvent *kno
             ask_for_site(session, &events[site], leaves[site % RING]);
         if (known)
             session->next_event = known + i + 1;
-        apply_event(session, &events[i], leaves[i % RING]);
+        apply_event(session, &events[i], leaves[i % RING], is_sampled);
     }
     session->next_event = session->known_end = NULL;
     tt_sites_drain_lifetimes(&session->sites);
@@ -588,10 +501,22 @@ apply_batch(TtSession *session, const TtEvent *events, gsize count, TtEvent *kno
     tt_index_tidy(&session->index);
 }
 
+/* Samples are few, so what they need may cost a call; where every event is told it is not there. */
+static G_GNUC_NO_INLINE void apply_sample(TtSession *session, const TtEvent *events, gsize count,
+                                          TtEvent *known, gsize ahead) {
+    apply_batch(session, events, count, known, ahead, TRUE);
+}
+
 void tt_session_apply(TtSession *session, const TtEvent *events, gsize count) {
-    apply_batch(session, events, count, NULL, 0);
+    if (tt_session_is_sampled(session))
+        apply_sample(session, events, count, NULL, 0);
+    else
+        apply_batch(session, events, count, NULL, 0, FALSE);
 }
 
 void tt_session_apply_ahead(TtSession *session, TtEvent *events, gsize count, gsize ahead) {
-    apply_batch(session, events, count, events, ahead);
+    if (tt_session_is_sampled(session))
+        apply_sample(session, events, count, events, ahead);
+    else
+        apply_batch(session, events, count, events, ahead, FALSE);
 }

@@ -23,6 +23,7 @@ void tt_lifetimes_free(TtLifetimes *lifetimes) {
 }
 
 static void halve(TtLifetimes *lifetimes) {
+    lifetimes->halvings++;
     lifetimes->count = 0;
     for (guint i = 0; i < lifetimes->bucket_count; i++) {
         lifetimes->buckets[i] = lifetimes->buckets[i] / 2 + (lifetimes->buckets[i] & 1);
@@ -38,8 +39,8 @@ static void resize(TtLifetimes *lifetimes, guint first, guint end) {
                lifetimes->bucket_count * sizeof *buckets);
     g_free(lifetimes->buckets);
     lifetimes->buckets = buckets;
-    lifetimes->first = first;
-    lifetimes->bucket_count = end - first;
+    lifetimes->first = (guint16)first;
+    lifetimes->bucket_count = (guint16)(end - first);
 }
 
 G_GNUC_NO_INLINE void tt_lifetimes_widen(TtLifetimes *lifetimes, guint bucket) {
@@ -56,6 +57,23 @@ G_GNUC_NO_INLINE void tt_lifetimes_widen(TtLifetimes *lifetimes, guint bucket) {
         resize(lifetimes, bucket - MIN(bucket, MARGIN_BUCKETS), end);
     else
         resize(lifetimes, first, MIN(bucket + 1 + MARGIN_BUCKETS, ALL_BUCKETS));
+}
+
+/* What is added after buckets were halved counts as much less. At least once: the share of so light
+ * a one is too small to matter. */
+void tt_lifetimes_add_many(TtLifetimes *lifetimes, guint64 ticks, guint64 weight) {
+    guint bucket = tt_lifetimes_bucket(ticks);
+    guint64 share;
+
+    if (bucket - lifetimes->first >= lifetimes->bucket_count)
+        tt_lifetimes_widen(lifetimes, bucket);
+    guint32 *sum = &lifetimes->buckets[bucket - lifetimes->first];
+    while ((share = MAX(weight >> MIN(lifetimes->halvings, 63), 1)) > G_MAXUINT32 - *sum)
+        halve(lifetimes);
+    *sum += (guint32)share;
+    lifetimes->count += share;
+    lifetimes->min = MIN(lifetimes->min, ticks);
+    lifetimes->max = MAX(lifetimes->max, ticks);
 }
 
 void tt_lifetimes_merge(TtLifetimes *lifetimes, const TtLifetimes *other) {

@@ -14,8 +14,9 @@ G_BEGIN_DECLS
 typedef struct TtLifetimes {
     guint64 min, max;     /* ticks */
     guint64 count;        /* in all buckets */
-    guint32 first;        /* the bucket that buckets[0] is */
-    guint32 bucket_count; /* up to 496 */
+    guint16 first;        /* the bucket that buckets[0] is */
+    guint16 bucket_count; /* up to 496 */
+    guint32 halvings;     /* how often all buckets were halved */
     guint32 *buckets;     /* owned */
 } TtLifetimes;
 
@@ -54,6 +55,9 @@ static inline void tt_lifetimes_add(TtLifetimes *lifetimes, guint64 ticks) {
     if (ticks > lifetimes->max)
         lifetimes->max = ticks;
 }
+
+/* Counts a duration @weight times, least and greatest as once. */
+void tt_lifetimes_add_many(TtLifetimes *lifetimes, guint64 ticks, guint64 weight);
 
 /* Adds what @other counted. */
 void tt_lifetimes_merge(TtLifetimes *lifetimes, const TtLifetimes *other);

@@ -23,9 +23,9 @@ G_BEGIN_DECLS
 struct TtSession {
     /* Every event. Ticks are stamps since the session's start, never running backwards. */
     guint64 start_stamp;
-    guint64 now;     /* tick of the last event */
-    guint64 next_id; /* births so far are one less */
-    guint64 allocated;
+    guint64 now;          /* tick of the last event */
+    guint64 next_id;      /* births so far are one less */
+    guint64 allocated;    /* this and what follows by weight: sampling.h */
     guint64 frees, freed; /* the synthesized too */
     guint64 live_bytes, live_blocks;
     guint64 reallocations;
@@ -46,6 +46,7 @@ struct TtSession {
     guint64 unknown_names;           /* variables that pointed to no block */
     guint64 gap_events;              /* lost, as gaps declare */
     guint64 dropped_events;          /* lost otherwise */
+    TtSampling sampling;
     TtShed shed;
     GArray *gaps;      /* of TtGapRow, times as stamps */
     GPtrArray *doubts; /* of GRefString, each once */
@@ -59,6 +60,15 @@ struct TtSession {
     TtSessionState state;
     gint exit_status;
 };
+
+static inline gboolean tt_session_is_sampled(const TtSession *session) {
+    return session->sampling.mean_bytes != 0;
+}
+
+/* Births of whatever weight. */
+static inline guint64 tt_session_count_allocations(const TtSession *session) {
+    return tt_session_is_sampled(session) ? session->sampling.allocations : session->next_id - 1;
+}
 
 /* For stamps that tt_session_advance does not take as they are. Cold. */
 void tt_session_advance_oddly(TtSession *session, guint64 stamp);
@@ -93,8 +103,10 @@ guint32 tt_session_get_scope(TtSession *session, const TtThread *thread);
 
 /* Allocations and frees recorded, which those that nobody recorded are not. */
 static inline guint64 tt_session_count_events(const TtSession *session) {
-    return session->next_id - 1 + session->frees - session->synthesized_frees +
-           session->unknown_frees + session->double_frees;
+    guint64 deaths = tt_session_is_sampled(session) ? session->sampling.deaths : session->frees;
+
+    return session->next_id - 1 + deaths - session->synthesized_frees + session->unknown_frees +
+           session->double_frees;
 }
 
 static inline guint64 tt_session_tick_ns(const TtSession *session, guint64 tick) {

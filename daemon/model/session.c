@@ -59,6 +59,7 @@ TtSession *tt_session_new(const TtSessionInfo *info, const TtModelLimits *limits
     limits = &session->limits;
 
     session->info = tt_session_info_copy(info);
+    tt_sampling_init(&session->sampling, info);
     session->start_stamp = info->timescale.start_stamp;
     session->next_id = 1;
     session->exit_status = -1;
@@ -164,19 +165,20 @@ void tt_session_add_mark(TtSession *session, guint64 stamp, TtString name) {
 void tt_session_set_variable(TtSession *session, guint32 slot, guint32 variable) {
     TtBlock *block = tt_blocks_get(&session->blocks, slot);
     TtExtras *extras = tt_block_ensure_extras(&session->blocks, block);
+    TtAmount weight = tt_sampling_get_weight(&session->sampling, block->id, block->size);
     guint32 pin = session->pins.last_number;
 
     if (!extras || extras->variable == variable)
         return;
 
     TtVariableRow *row = tt_names_get_variable(&session->names, variable);
-    row->live_blocks++;
-    row->live_bytes += block->size;
-    row->cumulative_bytes = MIN(row->cumulative_bytes + block->size, TT_SUM_MAX);
+    row->live_blocks += weight.blocks;
+    row->live_bytes += weight.bytes;
+    row->cumulative_bytes = MIN(row->cumulative_bytes + weight.bytes, TT_SUM_MAX);
     if (extras->variable != TT_NONE) {
         row = tt_names_get_variable(&session->names, extras->variable);
-        row->live_blocks--;
-        row->live_bytes -= block->size;
+        row->live_blocks -= weight.blocks;
+        row->live_bytes -= weight.bytes;
     }
 
     if (block->id >= session->pins.below_id) {
@@ -203,7 +205,7 @@ void tt_session_name_block(TtSession *session, guint16 thread, const TtRecordVar
     tt_session_advance(session, record->stamp);
     slot = tt_index_find_inside(&session->index, record->addr);
     if (!slot) {
-        session->unknown_names++;
+        session->unknown_names += !tt_session_is_sampled(session);
         return;
     }
 
@@ -211,7 +213,8 @@ void tt_session_name_block(TtSession *session, guint16 thread, const TtRecordVar
     const TtBlock *block = tt_blocks_get(&session->blocks, slot);
     if (!(block->flags & TT_BLOCK_HAS_EXTRAS) ||
         tt_extras_get(&session->blocks.extras, block->site_or_extras)->variable != variable)
-        tt_names_get_variable(&session->names, variable)->named_blocks++;
+        tt_names_get_variable(&session->names, variable)->named_blocks +=
+            tt_sampling_get_weight(&session->sampling, block->id, block->size).blocks;
     tt_session_set_variable(session, slot, variable);
 }
 
@@ -327,10 +330,11 @@ void tt_session_get_summary(const TtSession *session, TtSummary *ret_summary) {
         .live_bytes = session->live_bytes,
         .live_blocks = session->live_blocks,
         .peak_bytes = session->sites.peak_bytes,
-        .cumulative_allocations = session->next_id - 1,
+        .cumulative_allocations = tt_session_count_allocations(session),
         .cumulative_allocated = session->allocated,
         .events = tt_session_count_events(session),
         .dropped_events = session->gap_events + session->dropped_events,
+        .sample_bytes = session->info->sample_bytes,
         .state_bytes = sizeof *session + tt_blocks_bytes(&session->blocks) +
                        tt_index_bytes(&session->index) + tt_sites_bytes(&session->sites) +
                        tt_stacks_bytes(session->stacks) + tt_history_bytes(&session->history) +

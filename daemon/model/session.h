@@ -124,6 +124,9 @@ void tt_session_name_thread(TtSession *session, guint16 thread, const TtRecordTh
 
 /* What is in order with the events: the caller has applied all earlier ones. */
 void tt_session_fail_realloc(TtSession *session, guint16 thread, guint64 stamp);
+
+/* The thread's open reallocation ended its block, and of the new one nothing is known. */
+void tt_session_leave_realloc(TtSession *session, guint16 thread, guint64 stamp);
 void tt_session_add_mark(TtSession *session, guint64 stamp, TtString name);
 void tt_session_name_block(TtSession *session, guint16 thread, const TtRecordVariable *record);
 void tt_session_enter_scope(TtSession *session, guint16 thread, const TtRecordScopeEnter *record);
@@ -149,7 +152,8 @@ typedef struct TtSummary {
     guint64 cumulative_allocations, cumulative_allocated;
     guint64 events; /* allocations and frees recorded, a realloc of a block is two */
     guint64 dropped_events;
-    guint64 state_bytes; /* memory that the session holds in the daemon */
+    guint64 sample_bytes; /* more than 0: all but the last two are estimates */
+    guint64 state_bytes;  /* memory that the session holds in the daemon */
 } TtSummary;
 
 void tt_session_get_summary(const TtSession *session, TtSummary *ret_summary);

@@ -3,12 +3,15 @@
 
 #include <string.h>
 
+#include "model/lot.h"
+
 #define ROOM_FIRST 64u
 
 void tt_shed_clear(TtShed *shed) {
     g_free(shed->tree);
     g_free(shed->of_blocks);
     g_free(shed->of_bytes);
+    g_free(shed->of_weights);
     memset(shed, 0, sizeof *shed);
 }
 
@@ -44,17 +47,8 @@ void tt_shed_add(TtShed *shed, guint32 site, guint64 size) {
     shed->ever++;
 }
 
-/* splitmix64 */
-static guint64 draw(TtShed *shed) {
-    guint64 z = shed->lot += G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
-
-    z = (z ^ z >> 30) * G_GUINT64_CONSTANT(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * G_GUINT64_CONSTANT(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
 void tt_shed_take(TtShed *shed, guint32 *ret_site, guint64 *ret_size) {
-    guint64 ticket = draw(shed) % shed->blocks;
+    guint64 ticket = tt_lot_draw(shed->lot += TT_LOT_STEP) % shed->blocks;
     guint32 site = 0;
 
     /* The last site before which there are no more blocks than the ticket says, and one further. */
@@ -75,4 +69,30 @@ void tt_shed_take(TtShed *shed, guint32 *ret_site, guint64 *ret_size) {
     *ret_size = size;
 }
 
-gsize tt_shed_bytes(const TtShed *shed) { return (gsize)shed->room * 3 * sizeof(guint64); }
+void tt_shed_add_weight(TtShed *shed, guint32 site, guint64 blocks, const TtVariance *variance) {
+    if (site >= shed->weight_room) {
+        shed->of_weights = g_renew(TtShedWeight, shed->of_weights, shed->room);
+        memset(shed->of_weights + shed->weight_room, 0,
+               (shed->room - shed->weight_room) * sizeof *shed->of_weights);
+        shed->weight_room = shed->room;
+    }
+    shed->of_weights[site].blocks += blocks;
+    tt_variance_add(&shed->of_weights[site].variance, variance);
+}
+
+void tt_shed_take_weight(TtShed *shed, guint32 site, guint64 *ret_blocks,
+                         TtVariance *ret_variance) {
+    TtShedWeight *weight = &shed->of_weights[site];
+    guint64 count = shed->of_blocks[site] + 1;
+
+    *ret_blocks = weight->blocks / count;
+    *ret_variance = (TtVariance){.blocks = weight->variance.blocks / count,
+                                 .bytes = weight->variance.bytes / count};
+    weight->blocks -= *ret_blocks;
+    tt_variance_subtract(&weight->variance, ret_variance);
+}
+
+gsize tt_shed_bytes(const TtShed *shed) {
+    return (gsize)shed->room * 3 * sizeof(guint64) +
+           (gsize)shed->weight_room * sizeof(TtShedWeight);
+}

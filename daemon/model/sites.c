@@ -29,6 +29,7 @@ void tt_sites_clear(TtSites *sites) {
     g_clear_pointer(&sites->sites, g_free);
     g_clear_pointer(&sites->stack_of, g_free);
     g_clear_pointer(&sites->site_of, g_free);
+    g_clear_pointer(&sites->variances, g_free);
     g_clear_pointer(&sites->stacks, tt_stacks_unref);
 }
 
@@ -81,6 +82,81 @@ void tt_sites_drain_lifetimes(TtSites *sites) {
     sites->pending_count = 0;
 }
 
+void tt_sites_add_lifetime(TtSites *sites, guint32 number, guint64 ticks, guint64 weight) {
+    tt_lifetimes_add_many(ensure_lifetimes(sites, number), ticks, weight);
+}
+
+/* ---- Errors ---- */
+
+/* The site's variance, about to change with its sums. */
+static TtSiteVariance *change_variance(TtSites *sites, guint32 number) {
+    if (number >= sites->variance_room) {
+        sites->variances = g_renew(TtSiteVariance, sites->variances, sites->room);
+        memset(sites->variances + sites->variance_room, 0,
+               (sites->room - sites->variance_room) * sizeof *sites->variances);
+        sites->variance_room = sites->room;
+    }
+
+    TtSiteVariance *variance = &sites->variances[number];
+    if (sites->sites[number].peak_epoch != sites->peak_epoch)
+        variance->peak = variance->live;
+    return variance;
+}
+
+void tt_sites_add_variance(TtSites *sites, guint32 number, const TtVariance *variance) {
+    TtSiteVariance *sum = change_variance(sites, number);
+
+    tt_variance_add(&sum->live, variance);
+    tt_variance_add(&sum->cumulative, variance);
+}
+
+void tt_sites_remove_variance(TtSites *sites, guint32 number, const TtVariance *variance) {
+    tt_variance_subtract(&change_variance(sites, number)->live, variance);
+}
+
+static void add_variances(TtSiteVariance *sum, const TtSiteVariance *other) {
+    tt_variance_add(&sum->live, &other->live);
+    tt_variance_add(&sum->cumulative, &other->cumulative);
+    tt_variance_add(&sum->peak, &other->peak);
+}
+
+static TtErrors get_errors(const TtSiteVariance *variance) {
+    TtVariance freed = variance->cumulative;
+
+    tt_variance_subtract(&freed, &variance->live);
+    return (TtErrors){
+        .live = tt_variance_get_error(&variance->live),
+        .cumulative = tt_variance_get_error(&variance->cumulative),
+        .freed = tt_variance_get_error(&freed),
+        .peak = tt_variance_get_error(&variance->peak),
+    };
+}
+
+/* Blocks are in the sample or not each for itself, so variances add up, of sites as of blocks. */
+TtErrors *tt_sites_copy_errors(const TtSites *sites, TtErrors *ret_totals) {
+    TtErrors *errors = g_new(TtErrors, sites->count);
+    TtSiteVariance total = {.peak = {0}};
+    gsize count = 0;
+
+    for (guint32 i = 1; i < sites->count; i++) {
+        const TtSite *site = &sites->sites[i];
+        TtSiteVariance variance = {.peak = {0}};
+
+        if (site->cumulative_blocks == 0)
+            continue;
+        if (i < sites->variance_room)
+            variance = sites->variances[i];
+        if (site->peak_epoch != sites->peak_epoch)
+            variance.peak = variance.live;
+        errors[count++] = get_errors(&variance);
+        add_variances(&total, &variance);
+    }
+    *ret_totals = get_errors(&total);
+    return errors;
+}
+
+/* ---- Copies ---- */
+
 static guint64 scale_ticks(const TtTimescale *scale, guint64 ticks) {
     return tt_timescale_ns(scale, scale->start_stamp + ticks);
 }
@@ -131,7 +207,8 @@ guint64 tt_sites_count_truncated(const TtSites *sites) {
 
 gsize tt_sites_bytes(const TtSites *sites) {
     gsize bytes = (gsize)sites->room * (sizeof(TtSite) + sizeof(guint32)) +
-                  (gsize)sites->site_of_room * sizeof(guint32);
+                  (gsize)sites->site_of_room * sizeof(guint32) +
+                  (gsize)sites->variance_room * sizeof(TtSiteVariance);
 
     for (guint i = 1; i < sites->lifetimes->len; i++)
         bytes += tt_lifetimes_bytes(sites->lifetimes->pdata[i]);

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "model/lifetimes.h"
+#include "model/sampling.h"
 #include "model/stacks.h"
 
 G_BEGIN_DECLS
@@ -42,6 +43,12 @@ typedef struct TtPendingLifetime {
 
 #define TT_PENDING_MAX 128u
 
+/* How far off a site's sums may be, in a sampled session. */
+typedef struct TtSiteVariance {
+    TtVariance live, cumulative;
+    TtVariance peak; /* saved when the site's share was */
+} TtSiteVariance;
+
 typedef struct TtSites {
     TtStacks *stacks; /* owned reference */
     guint32 count;    /* sites; 0 is none */
@@ -50,6 +57,8 @@ typedef struct TtSites {
     guint32 *stack_of; /* a site's stack */
     guint32 *site_of;  /* a stack's site, 0: none yet */
     guint32 site_of_room;
+    TtSiteVariance *variances; /* by site; NULL: none of a block of a sample was told */
+    guint32 variance_room;
     GPtrArray *lifetimes; /* of TtLifetimes; [0] is NULL */
     guint64 peak_epoch;
     guint64 peak_bytes, peak_blocks;
@@ -82,23 +91,28 @@ static inline void tt_site_save(TtSites *sites, TtSite *site) {
     }
 }
 
-static inline void tt_sites_add_block(TtSites *sites, guint32 number, guint64 size) {
+static inline void tt_sites_add_block(TtSites *sites, guint32 number, TtAmount weight) {
     TtSite *site = tt_sites_get(sites, number);
 
     tt_site_save(sites, site);
-    site->live_bytes += size;
-    site->live_blocks++;
-    site->cumulative_bytes += size;
-    site->cumulative_blocks++;
+    site->live_bytes += weight.bytes;
+    site->live_blocks += weight.blocks;
+    site->cumulative_bytes += weight.bytes;
+    site->cumulative_blocks += weight.blocks;
 }
 
-static inline void tt_sites_remove_block(TtSites *sites, guint32 number, guint64 size) {
+static inline void tt_sites_remove_block(TtSites *sites, guint32 number, TtAmount weight) {
     TtSite *site = tt_sites_get(sites, number);
 
     tt_site_save(sites, site);
-    site->live_bytes -= size;
-    site->live_blocks--;
+    site->live_bytes -= weight.bytes;
+    site->live_blocks -= weight.blocks;
 }
+
+/* The same for the variance that a block of a sample brings: before the block itself, whose change
+ * ends the site's share of the peak. */
+void tt_sites_add_variance(TtSites *sites, guint32 number, const TtVariance *variance);
+void tt_sites_remove_variance(TtSites *sites, guint32 number, const TtVariance *variance);
 
 /* Adds the pending lifetimes to their histograms: before anybody looks. */
 void tt_sites_drain_lifetimes(TtSites *sites);
@@ -110,6 +124,9 @@ static inline void tt_sites_note_lifetime(TtSites *sites, guint32 number, guint6
         tt_sites_drain_lifetimes(sites);
     sites->pending[sites->pending_count++] = (TtPendingLifetime){.ticks = ticks, .site = number};
 }
+
+/* The same at once, for as many blocks as one of a sample stands for. */
+void tt_sites_add_lifetime(TtSites *sites, guint32 number, guint64 ticks, guint64 weight);
 
 /* After each step of the session's live bytes, not in the midst of a reallocation. */
 static inline void tt_sites_note_total(TtSites *sites, guint64 bytes, guint64 blocks,
@@ -125,6 +142,11 @@ static inline void tt_sites_note_total(TtSites *sites, guint64 bytes, guint64 bl
 
 /* Returns: (transfer full): rows of the sites that have had a block, in order of site; g_free. */
 TtSiteRow *tt_sites_copy(const TtSites *sites, const TtTimescale *scale, gsize *ret_count);
+
+/* Returns: (transfer full): one for each of tt_sites_copy()'s rows; g_free.
+ *
+ * @ret_totals: of all sites together */
+TtErrors *tt_sites_copy_errors(const TtSites *sites, TtErrors *ret_totals);
 
 /* Births so far whose stack was cut. */
 guint64 tt_sites_count_truncated(const TtSites *sites);

@@ -12,6 +12,9 @@ struct TtSnapshot {
     TtTotals totals;
     TtCompleteness completeness;
 
+    TtSampling sampling;
+    TtSample sample;       /* zero in an exact session */
+    TtErrors *site_errors; /* NULL in an exact session */
     TtSiteRow *sites;
     gsize site_count;
     TtModuleRow *modules;
@@ -42,7 +45,7 @@ static TtTotals copy_totals(const TtSession *session) {
     return (TtTotals){
         .live_blocks = session->live_blocks,
         .live_bytes = session->live_bytes,
-        .cumulative_allocations = session->next_id - 1,
+        .cumulative_allocations = tt_session_count_allocations(session),
         .cumulative_allocated = session->allocated,
         .cumulative_frees = session->frees,
         .cumulative_freed = session->freed,
@@ -112,6 +115,18 @@ static TtGapRow *copy_gaps(const TtSession *session, gsize *ret_count) {
     return rows;
 }
 
+static void copy_sample(const TtSession *session, TtSnapshot *snapshot) {
+    if (!tt_session_is_sampled(session))
+        return;
+    snapshot->sampling = session->sampling;
+    snapshot->sample = (TtSample){
+        .mean_bytes = session->sampling.mean_bytes,
+        .allocations = session->next_id - 1,
+        .frees = session->sampling.deaths - session->synthesized_frees,
+    };
+    snapshot->site_errors = tt_sites_copy_errors(&session->sites, &snapshot->sample.errors);
+}
+
 TtSnapshot *tt_snapshot_new(TtSession *session, TtPin **ret_pin) {
     const TtTimescale *scale = &session->info->timescale;
     TtTimelinePoint now = {
@@ -125,6 +140,7 @@ TtSnapshot *tt_snapshot_new(TtSession *session, TtPin **ret_pin) {
     snapshot->totals = copy_totals(session);
     snapshot->completeness = copy_completeness(session);
     snapshot->sites = tt_sites_copy(&session->sites, scale, &snapshot->site_count);
+    copy_sample(session, snapshot);
     snapshot->modules = tt_modules_copy(&session->modules, scale, &snapshot->module_count);
     snapshot->threads = tt_threads_copy(&session->threads, &snapshot->thread_count);
     snapshot->variables = tt_names_copy_variables(&session->names, &snapshot->variable_count);
@@ -149,6 +165,7 @@ void tt_snapshot_free(TtSnapshot *snapshot) {
     tt_session_info_free(snapshot->info);
     g_ptr_array_unref(snapshot->completeness.doubts);
     g_free(snapshot->sites);
+    g_free(snapshot->site_errors);
     tt_module_rows_free(snapshot->modules, snapshot->module_count);
     tt_thread_rows_free(snapshot->threads, snapshot->thread_count);
     tt_variable_rows_free(snapshot->variables, snapshot->variable_count);
@@ -172,6 +189,7 @@ static void fill_live(const TtSession *session, const TtPin *pin, guint32 slot, 
         .id = block->id,
         .addr = block->addr,
         .size = block->size,
+        .weight = tt_sampling_get_weight(&session->sampling, block->id, block->size),
         .born_ns = tt_session_tick_ns(session, block->born),
         .died_ns = TT_TIME_NONE,
         .stack = session->sites.stack_of[tt_block_get_site(&session->blocks, block)],
@@ -248,6 +266,14 @@ const TtCompleteness *tt_snapshot_get_completeness(const TtSnapshot *snapshot) {
     return &snapshot->completeness;
 }
 
+const TtSample *tt_snapshot_get_sample(const TtSnapshot *snapshot) {
+    return snapshot->sample.mean_bytes > 0 ? &snapshot->sample : NULL;
+}
+
+const TtErrors *tt_snapshot_get_site_errors(const TtSnapshot *snapshot) {
+    return snapshot->site_errors;
+}
+
 const TtSiteRow *tt_snapshot_get_sites(const TtSnapshot *snapshot, gsize *ret_count) {
     *ret_count = snapshot->site_count;
     return snapshot->sites;
@@ -298,10 +324,13 @@ static void fill_freed(const TtSnapshot *snapshot, const TtFreed *freed, TtBlock
     const TtExtras *extras =
         freed->has_extras ? &snapshot->freed.extras[freed->site_or_extras] : NULL;
 
+    guint64 id = tt_freed_get_id(freed), size = extras ? extras->size : freed->size;
+
     *row = (TtBlockRow){
-        .id = tt_freed_get_id(freed),
+        .id = id,
         .addr = extras ? extras->addr : freed->addr,
-        .size = extras ? extras->size : freed->size,
+        .size = size,
+        .weight = tt_sampling_get_weight(&snapshot->sampling, id, size),
         .born_ns = freed_ns(snapshot, freed->born),
         .died_ns = freed_ns(snapshot, freed->died),
         .resized_from = extras ? extras->resized_from : 0,

@@ -14,10 +14,15 @@ G_BEGIN_DECLS
 #define TT_TIME_NONE G_MAXUINT64 /* has not happened */
 #define TT_NONE G_MAXUINT32      /* no such index */
 
+typedef struct TtAmount {
+    guint64 blocks, bytes;
+} TtAmount;
+
 typedef struct TtBlockRow {
     guint64 id; /* from 1, in order of birth, never reused in the session */
     guint64 addr;
     guint64 size;
+    TtAmount weight; /* what it counts for in all sums: itself, or in a sampled session more */
     guint64 born_ns;
     guint64 died_ns;      /* TT_TIME_NONE: alive */
     guint64 resized_from; /* id, or 0 */
@@ -41,6 +46,19 @@ typedef struct TtSiteRow {
     guint64 lifetime_min_ns, lifetime_median_ns, lifetime_p95_ns,
         lifetime_max_ns; /* of the freed; all 0 where none */
 } TtSiteRow;
+
+/* Standard errors of estimates, rounded up. */
+typedef struct TtErrors {
+    TtAmount live, cumulative, freed, peak;
+} TtErrors;
+
+/* Of a sampled session. All sums of it are estimates, but for what counts events, names and what is
+ * missing. */
+typedef struct TtSample {
+    guint64 mean_bytes;         /* distance of samples */
+    guint64 allocations, frees; /* recorded, blocks */
+    TtErrors errors;            /* of the totals */
+} TtSample;
 
 typedef struct TtFrame {
     guint64 ip;
@@ -161,8 +179,12 @@ guint64 tt_snapshot_get_time_ns(const TtSnapshot *snapshot); /* of the state sho
 const TtTotals *tt_snapshot_get_totals(const TtSnapshot *snapshot);
 const TtCompleteness *tt_snapshot_get_completeness(const TtSnapshot *snapshot);
 
+/* NULL: the session tells every event. */
+const TtSample *tt_snapshot_get_sample(const TtSnapshot *snapshot);
+
 /* Arrays, owned by the snapshot. */
 const TtSiteRow *tt_snapshot_get_sites(const TtSnapshot *snapshot, gsize *ret_count);
+const TtErrors *tt_snapshot_get_site_errors(const TtSnapshot *snapshot); /* NULL: exact */
 const TtModuleRow *tt_snapshot_get_modules(const TtSnapshot *snapshot, gsize *ret_count);
 const TtThreadRow *tt_snapshot_get_threads(const TtSnapshot *snapshot, gsize *ret_count);
 const TtVariableRow *tt_snapshot_get_variables(const TtSnapshot *snapshot, gsize *ret_count);

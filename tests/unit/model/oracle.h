@@ -9,8 +9,18 @@
 #define ORACLE_STACKS 40u
 #define ORACLE_SCOPES_DEEP 4u
 
+typedef struct OracleVariance {
+    long double blocks, bytes;
+} OracleVariance;
+
+static inline void oracle_add_variance(OracleVariance *sum, const OracleVariance *other) {
+    sum->blocks += other->blocks;
+    sum->bytes += other->bytes;
+}
+
 typedef struct OracleBlock {
     TtBlockRow row; /* names are numbered in the order of their coming, as in the model */
+    OracleVariance variance;
     gboolean is_open;
 } OracleBlock;
 
@@ -24,6 +34,7 @@ typedef struct OracleThread {
 
 typedef struct Oracle {
     gsize history_limit;
+    guint64 sample_bytes; /* 0: every event is told */
     guint64 next_id;
     guint64 now_ns;
     GPtrArray *live;   /* of OracleBlock, owned, in order of birth */
@@ -36,16 +47,19 @@ typedef struct Oracle {
     guint64 lookback_credit; /* searches for double frees are rationed */
     GArray *sites;           /* of TtSiteRow, one a stack id */
     GArray **lifetimes;      /* of guint64, by stack id */
-    TtTimePoint max;         /* of all states after an event, the first of equals */
+    guint64 deaths;
+    OracleVariance *born, *at_peak; /* by stack id */
+    TtTimePoint max;                /* of all states after an event, the first of equals */
 } Oracle;
 
-Oracle *oracle_new(gsize history_limit);
+Oracle *oracle_new(gsize history_limit, guint64 sample_bytes);
 void oracle_free(Oracle *oracle);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Oracle, oracle_free)
 
 void oracle_apply(Oracle *oracle, const TtEvent *event);
 void oracle_end_batch(Oracle *oracle, gsize event_count);
 void oracle_fail_realloc(Oracle *oracle, guint thread, guint64 stamp);
+void oracle_leave_realloc(Oracle *oracle, guint thread, guint64 stamp);
 void oracle_name(Oracle *oracle, guint64 stamp, guint64 addr, const char *name);
 void oracle_enter(Oracle *oracle, guint thread, guint64 stamp, const char *name);
 void oracle_leave(Oracle *oracle, guint thread, guint64 stamp);

@@ -16,6 +16,7 @@ typedef struct Layout {
     guint64 align;
     guint64 size_max;
     guint history_blocks;
+    guint64 sample_bytes;
 } Layout;
 
 /* A pin underway: read in slices while events go on. */
@@ -216,6 +217,11 @@ static void step(World *world) {
         guint64 stamp = next_stamp(world);
 
         flush(world);
+        if (world->layout->sample_bytes > 0 && draw(2) == 0) {
+            tt_session_leave_realloc(world->session, (guint16)thread, stamp);
+            oracle_leave_realloc(world->oracle, thread, stamp);
+            return;
+        }
         tt_session_fail_realloc(world->session, (guint16)thread, stamp);
         oracle_fail_realloc(world->oracle, thread, stamp);
     } else if (dice < 965) {
@@ -246,15 +252,18 @@ static void define(TtSession *session) {
 }
 
 static void agrees_with_oracle(gconstpointer data) {
-    TtSessionInfo info = {.exe = (char *)"x", .timescale = {.start_stamp = START_STAMP, .mult = 1}};
+    const Layout *layout = data;
+    TtSessionInfo info = {.exe = (char *)"x",
+                          .timescale = {.start_stamp = START_STAMP, .mult = 1},
+                          .sample_bytes = layout->sample_bytes};
     TtModelLimits limits;
-    World world = {.layout = data, .stamp = START_STAMP};
+    World world = {.layout = layout, .stamp = START_STAMP};
 
     tt_model_limits_init(&limits);
-    limits.history_blocks = world.layout->history_blocks;
+    limits.history_blocks = layout->history_blocks;
     limits.timeline_points = 64;
     world.session = tt_session_new(&info, &limits);
-    world.oracle = oracle_new(limits.history_blocks);
+    world.oracle = oracle_new(limits.history_blocks, layout->sample_bytes);
     define(world.session);
 
     for (guint i = 0; i < STEPS; i++)
@@ -282,12 +291,14 @@ static void agrees_with_oracle(gconstpointer data) {
 
 int main(int argc, char **argv) {
     /* Bases lie before the ends of a leaf and a span, so that blocks lie across them. */
-    static const Layout aligned = {0x7f0001fff000, 0x4000, 16, 3000, 200};
-    static const Layout sparse = {0x7f0001f00000, 0x8000000, 16, 100000, 100};
-    static const Layout large = {0x7f0001ff0000, 0x40000, 16, 200000, 100};
-    static const Layout eights = {0x7f0000007000, 0x1800, 8, 24, 0};
-    static const Layout odd = {0x7f0000007800, 0x1000, 1, 700, 64};
-    static const Layout first_bytes = {0, 0x800, 1, 90, 5000};
+    static const Layout aligned = {0x7f0001fff000, 0x4000, 16, 3000, 200, 0};
+    static const Layout sparse = {0x7f0001f00000, 0x8000000, 16, 100000, 100, 0};
+    static const Layout large = {0x7f0001ff0000, 0x40000, 16, 200000, 100, 0};
+    static const Layout eights = {0x7f0000007000, 0x1800, 8, 24, 0, 0};
+    static const Layout odd = {0x7f0000007800, 0x1000, 1, 700, 64, 0};
+    static const Layout first_bytes = {0, 0x800, 1, 90, 5000, 0};
+    static const Layout sampled = {0x7f0001fff000, 0x4000, 16, 3000, 200, 1000};
+    static const Layout sampled_often = {0x7f0001f00000, 0x8000000, 16, 100000, 100, 37};
 
     g_test_init(&argc, &argv, NULL);
     g_test_add_data_func("/model/agrees_with_oracle/aligned", &aligned, agrees_with_oracle);
@@ -296,5 +307,8 @@ int main(int argc, char **argv) {
     g_test_add_data_func("/model/agrees_with_oracle/eights", &eights, agrees_with_oracle);
     g_test_add_data_func("/model/agrees_with_oracle/odd", &odd, agrees_with_oracle);
     g_test_add_data_func("/model/agrees_with_oracle/first_bytes", &first_bytes, agrees_with_oracle);
+    g_test_add_data_func("/model/agrees_with_oracle/sampled", &sampled, agrees_with_oracle);
+    g_test_add_data_func("/model/agrees_with_oracle/sampled_often", &sampled_often,
+                         agrees_with_oracle);
     return g_test_run();
 }

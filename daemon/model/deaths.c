@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/deaths.h"
+
+#define LOOKBACK_FREES 4096u /* how far back a double free is recognized */
+#define LOOKBACK_EVENTS 64u  /* each such search is paid for by so many events */
+
+void tt_death_leave_names(TtSession *session, const TtBlock *block, const TtExtras *extras) {
+    TtAmount weight = tt_sampling_get_weight(&session->sampling, block->id, block->size);
+
+    if (extras->variable != TT_NONE) {
+        TtVariableRow *row = tt_names_get_variable(&session->names, extras->variable);
+
+        row->live_blocks -= weight.blocks;
+        row->live_bytes -= weight.bytes;
+    }
+    if (extras->scope != TT_NONE) {
+        TtScopeRow *row = &tt_names_get_scope(&session->names, extras->scope)->row;
+
+        row->live_blocks -= weight.blocks;
+        row->live_bytes -= weight.bytes;
+    }
+}
+
+guint32 tt_death_make_extras(TtSession *session, const TtBlock *block, guint32 freed_stack,
+                             gboolean is_pinned) {
+    TtExtrasPool *pool = &session->blocks.extras;
+    guint32 number = block->site_or_extras;
+
+    if (!(block->flags & TT_BLOCK_HAS_EXTRAS))
+        number = tt_extras_new(pool, block->site_or_extras);
+    else if (is_pinned) /* the pin's readers need them as they are */
+        number = tt_extras_copy(pool, number);
+    if (!number)
+        return 0;
+
+    TtExtras *extras = tt_extras_get(pool, number);
+    tt_extras_forget_older(pool, number);
+    extras->addr = block->addr;
+    extras->size = block->size;
+    extras->freed_stack =
+        tt_stacks_read_flags(session->stacks, freed_stack) ? freed_stack : TT_STACK_NONE;
+    return number;
+}
+
+TtAmount tt_death_weigh(TtSession *session, const TtBlock *block, guint32 site) {
+    TtAmount weight = {.blocks = 0};
+    TtVariance variance = {.blocks = 0};
+
+    (void)tt_sampling_weigh(&session->sampling, block->id, block->size, &weight, &variance);
+    tt_sites_remove_variance(&session->sites, site, &variance);
+    session->sampling.deaths++;
+    return weight;
+}
+
+void tt_session_bury(TtSession *session, guint32 slot, guint16 freed_by, guint32 freed_stack) {
+    if (tt_session_is_sampled(session))
+        tt_death_bury(session, slot, freed_by, freed_stack, TRUE);
+    else
+        tt_death_bury(session, slot, freed_by, freed_stack, FALSE);
+}
+
+void tt_session_free_unseen(TtSession *session, guint32 slot) {
+    tt_session_bury(session, slot, TT_THREAD_NONE, TT_STACK_NONE);
+    session->synthesized_frees++;
+}
+
+static void free_shed(TtSession *session, guint16 thread) {
+    TtAmount weight = {.blocks = 1};
+    TtVariance variance;
+    guint32 site;
+
+    tt_shed_take(&session->shed, &site, &weight.bytes);
+    if (tt_session_is_sampled(session)) {
+        tt_shed_take_weight(&session->shed, site, &weight.blocks, &variance);
+        tt_sites_remove_variance(&session->sites, site, &variance);
+        session->sampling.deaths++;
+    }
+    session->live_bytes -= weight.bytes;
+    session->live_blocks -= weight.blocks;
+    session->frees += weight.blocks;
+    session->freed += weight.bytes;
+    session->threads.threads[thread].frees += weight.blocks;
+    session->threads.threads[thread].freed += weight.bytes;
+    tt_sites_remove_block(&session->sites, site, weight);
+}
+
+void tt_session_free_unknown(TtSession *session, const TtEvent *event) {
+    if (session->shed.blocks > 0) {
+        free_shed(session, event->thread);
+        return;
+    }
+    if (tt_session_is_sampled(session)) /* of a block that is not in the sample */
+        return;
+    /* Searching costs as much as dozens of events, and a program may do nothing else. */
+    if (session->lookback_credit >= LOOKBACK_EVENTS) {
+        session->lookback_credit -= LOOKBACK_EVENTS;
+        if (tt_history_has_recent(&session->history, event->addr, LOOKBACK_FREES)) {
+            session->double_frees++;
+            return;
+        }
+    }
+    session->unknown_frees++;
+}
