@@ -278,6 +278,12 @@ static void print_events(void) {
         "it came from\nthere. A reallocation is two events, REALLOC_BEGIN before and REALLOC_END "
         "after, or REALLOC_FAILED.\n"
         "\n"
+        "In a sampled session (`sample_bytes` > 0) a birth of size n is told with the probability "
+        "1 - exp(-max(n,\n1) / sample_bytes), and the deaths of the blocks so told are; that of "
+        "another may be, and means\nnothing. A reallocation is told if its old block is in the "
+        "sample: it ends in REALLOC_END if the new one\nis too, in REALLOC_LEFT if not. Of one "
+        "whose new block alone is in the sample there is an ALLOC.\n"
+        "\n"
         "A chunk, from its head on:\n",
         TT_BIRTH_TIME_BITS, TT_DEATH_TIME_BITS);
     print_vector("chunk-events");

@@ -63,6 +63,7 @@ const TtRecordWideEvent tt_vector_wide_event = {
     .stack = TT_STACK_FIRST,
 };
 const TtRecordReallocFailed tt_vector_realloc_failed = {.stamp = 1004100};
+const TtRecordReallocLeft tt_vector_realloc_left = {.stamp = 1004150};
 const TtRecordMark tt_vector_mark = {.stamp = 1004200, .name = TEXT("loaded")};
 const TtRecordVariable tt_vector_variable = {
     .stamp = 1004300,
@@ -116,7 +117,7 @@ const TtEvent tt_vector_events[] = {
 };
 const size_t tt_vector_event_count = sizeof tt_vector_events / sizeof tt_vector_events[0];
 
-static TtVector all[TT_RECORD_MORE_LANES + 8];
+static TtVector all[TT_RECORD_REALLOC_LEFT + 8];
 static size_t all_count;
 
 static TtVector *add_vector(TtVectorKind kind, const char *prefix, const char *name,
@@ -296,6 +297,7 @@ static void make_chunk_records(void) {
     add_stack(vector, &tt_vector_stack);
     add_wide_event(vector, &tt_vector_wide_event);
     add_realloc_failed(vector, &tt_vector_realloc_failed);
+    add_realloc_left(vector, &tt_vector_realloc_left);
     add_mark(vector, &tt_vector_mark);
     add_variable(vector, &tt_vector_variable);
     add_scope_enter(vector, &tt_vector_scope_enter);

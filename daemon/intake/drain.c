@@ -255,6 +255,7 @@ static int take_record(TtLane *lane, TtDrain *drain, const TtRawRecord *raw) {
     case TT_RECORD_SCOPE_LEAVE:
     case TT_RECORD_GAP:
     case TT_RECORD_REALLOC_FAILED:
+    case TT_RECORD_REALLOC_LEFT:
         return queue_record(lane, raw) ? 1 : -EBADMSG;
     case TT_RECORD_THREAD:
         if (tt_decode_thread(raw, &thread) < 0)

@@ -225,6 +225,9 @@ static void apply_record(TtMerger *merger, const TtEvent *item) {
     case TT_RECORD_REALLOC_FAILED:
         tt_session_fail_realloc(session, item->thread, item->stamp);
         break;
+    case TT_RECORD_REALLOC_LEFT:
+        tt_session_leave_realloc(session, item->thread, item->stamp);
+        break;
     default:
         g_assert_not_reached();
     }

@@ -120,6 +120,10 @@ void tt_session_fail_realloc(TtSession *session, guint16 thread, guint64 stamp) 
     say(session, "thread %u realloc failed at %" G_GUINT64_FORMAT, thread, stamp);
 }
 
+void tt_session_leave_realloc(TtSession *session, guint16 thread, guint64 stamp) {
+    say(session, "thread %u realloc left at %" G_GUINT64_FORMAT, thread, stamp);
+}
+
 void tt_session_add_mark(TtSession *session, guint64 stamp, TtString name) {
     (void)stamp;
     say(session, "mark %.*s after %" G_GUINT64_FORMAT, (int)name.len, name.text,

@@ -112,16 +112,21 @@ void do_job(void (*run)(gpointer data), gpointer data) {
 typedef struct Start {
     Place *place;
     Program *program;
-    guint64 flags;
+    guint64 flags, sample_bytes;
 } Start;
 
 static void run_start(gpointer data) {
     Start *start = data;
-    program_start(start->program, start->place->path, start->flags);
+    program_start_sampled(start->program, start->place->path, start->flags, start->sample_bytes);
 }
 
 void start_program(Place *place, Program *program, guint64 flags) {
-    Start start = {place, program, flags};
+    Start start = {place, program, flags, 0};
+    do_job(run_start, &start);
+}
+
+void start_sampled_program(Place *place, Program *program, guint64 sample_bytes) {
+    Start start = {place, program, 0, sample_bytes};
     do_job(run_start, &start);
 }
 

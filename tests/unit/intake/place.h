@@ -28,6 +28,7 @@ guint64 events_of(Place *place, const guint8 *id);
 /* Runs something on another thread, so that this one can be the daemon's. */
 void do_job(void (*run)(gpointer data), gpointer data);
 void start_program(Place *place, Program *program, guint64 flags);
+void start_sampled_program(Place *place, Program *program, guint64 sample_bytes);
 
 /* Writes @count births to a lane, which is not yet published to the daemon by a bell. */
 void allocate(Program *program, guint lane, guint count);

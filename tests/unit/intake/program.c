@@ -29,7 +29,7 @@ static gsize write_head(guint8 *buffer) {
     return sizeof head;
 }
 
-gsize program_write_hello(guint8 *buffer, const guint8 *id, guint64 flags) {
+static gsize write_hello(guint8 *buffer, const guint8 *id, guint64 flags, guint64 sample_bytes) {
     struct timespec now;
     gsize len = write_head(buffer);
 
@@ -46,10 +46,15 @@ gsize program_write_hello(guint8 *buffer, const guint8 *id, guint64 flags) {
                                                                (guint64)now.tv_nsec,
                                          .start_realtime_ns = 1234567890000000000u,
                                          .page_size = 4096,
+                                         .sample_bytes = sample_bytes,
                                          .flags = flags});
     len += tt_encode_argument(buffer + len, 64, &(TtRecordArgument){.text = {"program", 7}});
     len += tt_encode_argument(buffer + len, 64, &(TtRecordArgument){.text = {"-v", 2}});
     return len;
+}
+
+gsize program_write_hello(guint8 *buffer, const guint8 *id, guint64 flags) {
+    return write_hello(buffer, id, flags, 0);
 }
 
 void program_send(int fd, const void *bytes, gsize len, const int *fds, guint fd_count) {
@@ -129,13 +134,19 @@ static void take_lanes(Program *program, int memory_fd) {
 }
 
 void program_start(Program *program, const char *path, guint64 flags) {
+    program_start_sampled(program, path, flags, 0);
+}
+
+void program_start_sampled(Program *program, const char *path, guint64 flags,
+                           guint64 sample_bytes) {
     guint8 message[8192];
     TtRawRecord raw;
     int memory_fd = -1;
 
     *program = (Program){.fd = program_connect(path)};
     g_assert_cmpint(getrandom(program->id, sizeof program->id, 0), ==, sizeof program->id);
-    program_send(program->fd, message, program_write_hello(message, program->id, flags), NULL, 0);
+    program_send(program->fd, message, write_hello(message, program->id, flags, sample_bytes), NULL,
+                 0);
     gsize len = (gsize)program_receive(program->fd, message, sizeof message, &memory_fd);
     program->refusal = program_find_refusal(message, len);
     if (program->refusal || !first_record(message, len, TT_RECORD_LANES, &raw))

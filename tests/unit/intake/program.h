@@ -18,6 +18,7 @@ int program_connect(const char *path);
 
 /* Connects and says hello with a random id, and @flags (TtHelloFlags); sets refusal if refused. */
 void program_start(Program *program, const char *path, guint64 flags);
+void program_start_sampled(Program *program, const char *path, guint64 flags, guint64 sample_bytes);
 
 /* The same by hand. */
 gsize program_write_hello(guint8 *buffer, const guint8 *id, guint64 flags);

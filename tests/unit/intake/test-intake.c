@@ -140,6 +140,52 @@ static void test_what_cannot_be_is_counted(void) {
     place_close(&place);
 }
 
+static void begin_realloc(Writer *writer, guint64 addr) {
+    writer_record(writer, wide_event,
+                  &(TtRecordWideEvent){.stamp = writer_stamp(),
+                                       .op = TT_OP_REALLOC_BEGIN,
+                                       .addr = addr,
+                                       .stack = TT_STACK_NONE});
+}
+
+/* Of blocks that are in any sample; deaths of others mean nothing, two lanes or one. */
+static void test_sampled_program_is_estimated(void) {
+    Place place;
+    Program program;
+
+    place_open(&place, 0);
+    start_sampled_program(&place, &program, 4096);
+    Writer *a = &program.writers[0], *b = &program.writers[1];
+    for (guint64 i = 1; i <= 4; i++)
+        writer_alloc(i % 2 ? a : b, i << 24, 1 << 20, TT_STACK_NONE, writer_stamp());
+    begin_realloc(a, 1 << 24);
+    writer_record(a, realloc_left, &(TtRecordReallocLeft){.stamp = writer_stamp()});
+    begin_realloc(b, 2 << 24);
+    writer_record(b, realloc_failed, &(TtRecordReallocFailed){.stamp = writer_stamp()});
+    begin_realloc(b, 9 << 24); /* not in the sample */
+    writer_free(a, 9 << 24, writer_stamp());
+    writer_free(a, 9 << 24, writer_stamp());
+
+    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place.intake, program.id, NULL);
+    const TtTotals *totals = tt_snapshot_get_totals(held->snapshot);
+    const TtCompleteness *completeness = tt_snapshot_get_completeness(held->snapshot);
+    g_assert_cmpuint(totals->live_bytes, ==, 3 << 20);
+    g_assert_cmpuint(totals->live_blocks, ==, 3);
+    g_assert_cmpuint(totals->cumulative_frees, ==, 1);
+    g_assert_cmpuint(totals->reallocations, ==, 1);
+    g_assert_cmpuint(totals->events, ==, 5);
+    g_assert_cmpuint(completeness->unknown_frees + completeness->double_frees, ==, 0);
+    g_assert_cmpuint(completeness->doubts->len, ==, 0);
+    g_assert_false(completeness->exact);
+    g_assert_cmpuint(tt_snapshot_get_sample(held->snapshot)->mean_bytes, ==, 4096);
+    TtSessionCard *card = find_card(&place, program.id);
+    g_assert_cmpuint(card->summary.sample_bytes, ==, 4096);
+    tt_session_card_free(card);
+    program_stop(&program);
+    g_clear_pointer(&held, tt_held_snapshot_free);
+    place_close(&place);
+}
+
 /* A program that waits for room in a lane is served without anybody asking: by its bell, and where
  * it may not ring, by the tick. */
 typedef struct Stream {
@@ -354,6 +400,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/intake/fault_B04_stamps_before_their_cause",
                     test_fault_B04_stamps_before_their_cause);
     g_test_add_func("/intake/what_cannot_be_is_counted", test_what_cannot_be_is_counted);
+    g_test_add_func("/intake/sampled_program_is_estimated", test_sampled_program_is_estimated);
     g_test_add_func("/intake/bell_wakes", test_bell_wakes);
     g_test_add_func("/intake/fault_A17_tick_serves_who_cannot_ring",
                     test_fault_A17_tick_serves_who_cannot_ring);
