@@ -129,6 +129,10 @@ static void write_block(TtJsonReport *report, const TtBlockRow *row) {
     tt_json_put_uint(writer, "ptr", row->addr);
     tt_json_put_addr(writer, "address", row->addr);
     tt_json_put_uint(writer, "size", row->size);
+    if (report->sample) {
+        tt_json_put_uint(writer, "represents_blocks", row->weight.blocks);
+        tt_json_put_uint(writer, "represents_bytes", row->weight.bytes);
+    }
     tt_json_put_null(writer, "usable_size"); /* not recorded */
     put_epoch_ms(report, "timestamp_alloc", row->born_ns);
     put_epoch_ms(report, "timestamp_dealloc", row->died_ns);

@@ -75,7 +75,19 @@ static void write_lifetimes(TtJsonWriter *writer, const TtSiteRow *site) {
     tt_json_end_object(writer);
 }
 
-static void write_hotspot(TtJsonReport *report, const TtSiteRow *site) {
+static void write_errors(TtJsonWriter *writer, const TtErrors *errors) {
+    tt_json_put_uint(writer, "count_error", errors->live.blocks);
+    tt_json_put_uint(writer, "total_size_error", errors->live.bytes);
+    tt_json_put_uint(writer, "cumulative_count_error", errors->cumulative.blocks);
+    tt_json_put_uint(writer, "cumulative_size_error", errors->cumulative.bytes);
+    tt_json_put_uint(writer, "freed_count_error", errors->freed.blocks);
+    tt_json_put_uint(writer, "freed_size_error", errors->freed.bytes);
+    tt_json_put_uint(writer, "peak_size_error", errors->peak.bytes);
+    tt_json_put_uint(writer, "peak_count_error", errors->peak.blocks);
+}
+
+/* @errors: or NULL */
+static void write_hotspot(TtJsonReport *report, const TtSiteRow *site, const TtErrors *errors) {
     TtJsonWriter *writer = report->writer;
 
     tt_json_begin_object(writer);
@@ -91,12 +103,15 @@ static void write_hotspot(TtJsonReport *report, const TtSiteRow *site) {
     tt_json_put_uint(writer, "peak_count", site->peak_blocks);
     tt_json_put_uint(writer, "temporary_count", site->temporary_blocks);
     write_lifetimes(writer, site);
+    if (errors)
+        write_errors(writer, errors);
     tt_json_end_object(writer);
 }
 
 void tt_json_write_hotspots(TtJsonReport *report) {
     gsize count;
     const TtSiteRow *sites = tt_snapshot_get_sites(report->snapshot, &count);
+    const TtErrors *errors = tt_snapshot_get_site_errors(report->snapshot);
     g_autoptr(GPtrArray) order = g_ptr_array_new();
 
     for (gsize i = 0; i < count; i++)
@@ -104,8 +119,11 @@ void tt_json_write_hotspots(TtJsonReport *report) {
             g_ptr_array_add(order, (gpointer)&sites[i]);
     g_ptr_array_sort(order, compare_sites);
     begin_list(report, "allocation_hotspots");
-    for (guint i = 0; i < order->len && !tt_json_has_failed(report->writer); i++)
-        write_hotspot(report, g_ptr_array_index(order, i));
+    for (guint i = 0; i < order->len && !tt_json_has_failed(report->writer); i++) {
+        const TtSiteRow *site = g_ptr_array_index(order, i);
+
+        write_hotspot(report, site, errors ? &errors[site - sites] : NULL);
+    }
     tt_json_end_array(report->writer);
 }
 

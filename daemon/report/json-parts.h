@@ -20,6 +20,7 @@ typedef struct TtJsonReport {
     GHashTable *stack_set; /* owned; ids of every stack that the document refers to, as pointers */
 
     const TtSessionInfo *info;
+    const TtSample *sample; /* NULL: the session tells every event */
     const TtThreadRow *threads;
     const TtVariableRow *variables;
     const TtScopeRow *scopes;

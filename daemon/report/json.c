@@ -159,6 +159,31 @@ static void write_completeness(TtJsonReport *report) {
     tt_json_end_object(writer);
 }
 
+/* How far the totals of a sampled session may be off; null where every event was told. */
+static void write_sampling(TtJsonReport *report) {
+    TtJsonWriter *writer = report->writer;
+    const TtSample *sample = report->sample;
+
+    tt_json_key(writer, "sampling");
+    if (!sample) {
+        tt_json_null(writer);
+        return;
+    }
+    tt_json_begin_object(writer);
+    tt_json_put_uint(writer, "mean_bytes", sample->mean_bytes);
+    tt_json_put_uint(writer, "sampled_allocations", sample->allocations);
+    tt_json_put_uint(writer, "sampled_frees", sample->frees);
+    tt_json_put_uint(writer, "total_allocations_error", sample->errors.live.blocks);
+    tt_json_put_uint(writer, "total_allocated_error", sample->errors.live.bytes);
+    tt_json_put_uint(writer, "cumulative_allocations_error", sample->errors.cumulative.blocks);
+    tt_json_put_uint(writer, "cumulative_allocated_error", sample->errors.cumulative.bytes);
+    tt_json_put_uint(writer, "cumulative_frees_error", sample->errors.freed.blocks);
+    tt_json_put_uint(writer, "cumulative_freed_error", sample->errors.freed.bytes);
+    tt_json_put_uint(writer, "peak_bytes_error", sample->errors.peak.bytes);
+    tt_json_put_uint(writer, "peak_blocks_error", sample->errors.peak.blocks);
+    tt_json_end_object(writer);
+}
+
 static void write_totals(TtJsonReport *report) {
     TtJsonWriter *writer = report->writer;
     const TtTotals *totals = tt_snapshot_get_totals(report->snapshot);
@@ -187,6 +212,7 @@ static void write_document(TtJsonReport *report) {
     put_realtime(writer, "timestamp", state_realtime_ns(report));
     write_process(report);
     write_completeness(report);
+    write_sampling(report);
     write_totals(report);
     tt_json_write_hotspots(report);
     tt_json_write_threads(report);
@@ -217,6 +243,7 @@ gboolean tt_report_json(TtSnapshot *snapshot, TtSymbols *symbols, const TtReport
         .types = types,
         .stack_set = stack_set,
         .info = tt_snapshot_get_info(snapshot),
+        .sample = tt_snapshot_get_sample(snapshot),
     };
 
     report.threads = tt_snapshot_get_threads(snapshot, &report.thread_count);

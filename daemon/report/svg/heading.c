@@ -8,6 +8,7 @@
 #include "report/text.h"
 
 #define PILL_HEIGHT 26.0
+#define ESTIMATE_HEIGHT 22.0
 #define SESSION_DIGITS 12u
 
 /* Longer ones are cut anyway. */
@@ -128,6 +129,55 @@ static char *get_start(const TtSessionInfo *info) {
     return g_strdup_printf("%.10s %.8s UTC", text, text + 11);
 }
 
+/* "live bytes ±3.1 %" */
+static void append_error(GString *text, const char *what, guint64 error, guint64 estimate) {
+    g_autofree char *share = tt_scale_share(error, estimate);
+
+    if (estimate > 0)
+        g_string_append_printf(text, "%s %s ±%s", text->len > 0 ? "," : ":", what, share);
+}
+
+char *tt_heading_get_estimate(const TtView *view) {
+    const TtSample *sample = tt_snapshot_get_sample(view->snapshot);
+    const TtTotals *totals = tt_snapshot_get_totals(view->snapshot);
+
+    if (!sample)
+        return NULL;
+    GString *errors = g_string_new(NULL);
+    append_error(errors, "live bytes", sample->errors.live.bytes, totals->live_bytes);
+    append_error(errors, "peak", sample->errors.peak.bytes, totals->peak_bytes);
+    append_error(errors, "all allocated", sample->errors.cumulative.bytes,
+                 totals->cumulative_allocated);
+    g_autofree char *distance = tt_scale_bytes(sample->mean_bytes);
+    g_autofree char *text = g_string_free(errors, FALSE);
+    return g_strdup_printf("Estimates from a sample of one in %s%s", distance, text);
+}
+
+/* What the figures of a sampled session are worth. Returns how much room it took. */
+static double draw_estimate(const TtView *view, double y) {
+    const TtSample *sample = tt_snapshot_get_sample(view->snapshot);
+    g_autofree char *text = tt_heading_get_estimate(view);
+
+    if (!sample)
+        return 0;
+    tt_canvas_open(view->canvas, "g", NULL);
+    tt_canvas_set_count(view->canvas, "data-sample-bytes", sample->mean_bytes);
+    tt_canvas_set_count(view->canvas, "data-live-error", sample->errors.live.bytes);
+    tt_canvas_set_count(view->canvas, "data-peak-error", sample->errors.peak.bytes);
+    tt_canvas_set_count(view->canvas, "data-allocated-error", sample->errors.cumulative.bytes);
+    tt_canvas_hint(view->canvas, "± is the standard error: in two of three sessions the truth is "
+                                 "no farther off, in 19 of 20 no farther than twice as much.");
+    tt_canvas_open(view->canvas, "circle", "warn");
+    tt_canvas_set_number(view->canvas, "cx", TT_PAGE_MARGIN + 5);
+    tt_canvas_set_number(view->canvas, "cy", y - 4);
+    tt_canvas_set_number(view->canvas, "r", 4);
+    tt_canvas_close(view->canvas);
+    tt_canvas_text(view->canvas, TT_TEXT_LABEL, TT_ANCHOR_START, TT_PAGE_MARGIN + 16, y,
+                   TT_PAGE_WIDTH - 2 * TT_PAGE_MARGIN - 16, text);
+    tt_canvas_close(view->canvas);
+    return ESTIMATE_HEIGHT;
+}
+
 double tt_heading_draw(const TtView *view) {
     const TtSessionInfo *info = tt_snapshot_get_info(view->snapshot);
     double left = TT_PAGE_MARGIN, right = TT_PAGE_WIDTH - TT_PAGE_MARGIN;
@@ -153,5 +203,5 @@ double tt_heading_draw(const TtView *view) {
     tt_canvas_text(view->canvas, TT_TEXT_LABEL, TT_ANCHOR_START, left, 75, right - left, command);
     tt_canvas_text(view->canvas, TT_TEXT_NOTE, TT_ANCHOR_START, left, 95, right - left, facts);
     tt_canvas_close(view->canvas);
-    return 114;
+    return 114 + draw_estimate(view, 117);
 }

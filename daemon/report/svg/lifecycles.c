@@ -80,10 +80,21 @@ static char *get_thread_word(const TtView *view, guint32 thread) {
     return g_strdup_printf("thread %u%s%s", threads[thread].tid, name[0] ? " " : "", name);
 }
 
+/* How large it is; of a sample also what it stands for. */
+static char *describe_size(const TtView *view, const TtBlockRow *row) {
+    g_autofree char *size = tt_scale_count(row->size);
+    g_autofree char *blocks = tt_scale_things(row->weight.blocks, "block");
+    g_autofree char *bytes = tt_scale_bytes(row->weight.bytes);
+
+    return tt_snapshot_get_sample(view->snapshot)
+               ? g_strdup_printf("%s bytes, standing for %s of %s", size, blocks, bytes)
+               : g_strdup_printf("%s bytes", size);
+}
+
 static void add_hint(const TtView *view, const TtBlockRow *row, const TtLabel *label) {
     gboolean is_alive = row->died_ns == TT_TIME_NONE;
     guint64 until = is_alive ? view->end_ns : row->died_ns;
-    g_autofree char *size = tt_scale_count(row->size);
+    g_autofree char *size = describe_size(view, row);
     g_autofree char *born = tt_scale_time(row->born_ns);
     g_autofree char *born_by = get_thread_word(view, row->thread);
     g_autofree char *died = tt_scale_time(until);
@@ -93,11 +104,11 @@ static void add_hint(const TtView *view, const TtBlockRow *row, const TtLabel *l
 
     if (is_alive)
         tt_canvas_hint(
-            view->canvas, "%s\n%s bytes, block %" G_GUINT64_FORMAT "\nborn at %s in %s\n%s\n%s",
+            view->canvas, "%s\n%s, block %" G_GUINT64_FORMAT "\nborn at %s in %s\n%s\n%s",
             label->whole, size, row->id, born, born_by, tt_view_get_alive_word(view), callers);
     else
         tt_canvas_hint(view->canvas,
-                       "%s\n%s bytes, block %" G_GUINT64_FORMAT
+                       "%s\n%s, block %" G_GUINT64_FORMAT
                        "\nborn at %s in %s\nfreed at %s in %s, lived %s\n%s",
                        label->whole, size, row->id, born, born_by, died, died_by, lived, callers);
 }

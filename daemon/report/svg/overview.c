@@ -57,25 +57,43 @@ static void set_amount(TtCanvas *canvas, guint64 bytes, guint64 blocks) {
     tt_canvas_set_count(canvas, "data-blocks", blocks);
 }
 
-static void hint_amount(TtCanvas *canvas, guint64 bytes, guint64 blocks) {
+/* @error: of an estimate; NULL of what is none */
+static void hint_amount(TtCanvas *canvas, guint64 bytes, guint64 blocks, const TtAmount *error) {
     g_autofree char *exact_bytes = tt_scale_count(bytes);
     g_autofree char *exact_blocks = tt_scale_things(blocks, "block");
 
-    tt_canvas_hint(canvas, "%s bytes in %s", exact_bytes, exact_blocks);
+    if (error) {
+        g_autofree char *bytes_error = tt_scale_count(error->bytes);
+        g_autofree char *blocks_error = tt_scale_count(error->blocks);
+
+        tt_canvas_hint(canvas, "%s bytes in %s, estimated\n±%s bytes, ±%s blocks", exact_bytes,
+                       exact_blocks, bytes_error, blocks_error);
+    } else {
+        tt_canvas_hint(canvas, "%s bytes in %s", exact_bytes, exact_blocks);
+    }
+}
+
+/* NULL where every event was told. */
+static const TtErrors *get_errors(const TtView *view) {
+    const TtSample *sample = tt_snapshot_get_sample(view->snapshot);
+
+    return sample ? &sample->errors : NULL;
 }
 
 static void draw_live(const Cell *cell, const TtTotals *totals) {
+    const TtErrors *errors = get_errors(cell->view);
     g_autofree char *bytes = tt_scale_bytes(totals->live_bytes);
     g_autofree char *blocks = tt_scale_things(totals->live_blocks, "block");
     Figure figure = {"live", "Live", bytes, blocks, NULL};
     TtCanvas *canvas = open_figure(cell, &figure);
 
     set_amount(canvas, totals->live_bytes, totals->live_blocks);
-    hint_amount(canvas, totals->live_bytes, totals->live_blocks);
+    hint_amount(canvas, totals->live_bytes, totals->live_blocks, errors ? &errors->live : NULL);
     close_figure(cell, &figure);
 }
 
 static void draw_peak(const Cell *cell, const TtTotals *totals) {
+    const TtErrors *errors = get_errors(cell->view);
     g_autofree char *bytes = tt_scale_bytes(totals->peak_bytes);
     g_autofree char *blocks = tt_scale_things(totals->peak_blocks, "block");
     g_autofree char *time = tt_scale_time(totals->peak_ns);
@@ -87,11 +105,12 @@ static void draw_peak(const Cell *cell, const TtTotals *totals) {
 
     set_amount(canvas, totals->peak_bytes, totals->peak_blocks);
     tt_canvas_set_count(canvas, "data-ns", totals->peak_ns);
-    hint_amount(canvas, totals->peak_bytes, totals->peak_blocks);
+    hint_amount(canvas, totals->peak_bytes, totals->peak_blocks, errors ? &errors->peak : NULL);
     close_figure(cell, &figure);
 }
 
 static void draw_allocations(const Cell *cell, const TtTotals *totals) {
+    const TtErrors *errors = get_errors(cell->view);
     g_autofree char *count = tt_scale_count_within(totals->cumulative_allocations, COUNT_DIGITS);
     g_autofree char *bytes = tt_scale_bytes(totals->cumulative_allocated);
     g_autofree char *remark = g_strdup_printf("%s in all", bytes);
@@ -99,11 +118,13 @@ static void draw_allocations(const Cell *cell, const TtTotals *totals) {
     TtCanvas *canvas = open_figure(cell, &figure);
 
     set_amount(canvas, totals->cumulative_allocated, totals->cumulative_allocations);
-    hint_amount(canvas, totals->cumulative_allocated, totals->cumulative_allocations);
+    hint_amount(canvas, totals->cumulative_allocated, totals->cumulative_allocations,
+                errors ? &errors->cumulative : NULL);
     close_figure(cell, &figure);
 }
 
 static void draw_leaked(const Cell *cell, const TtTotals *totals) {
+    const TtErrors *errors = get_errors(cell->view);
     gboolean has_exited = cell->view->state == TT_SESSION_EXITED;
     g_autofree char *bytes = tt_scale_bytes(totals->live_bytes);
     g_autofree char *blocks = tt_scale_things(totals->live_blocks, "block");
@@ -116,7 +137,7 @@ static void draw_leaked(const Cell *cell, const TtTotals *totals) {
 
     if (has_ended) {
         set_amount(canvas, totals->live_bytes, totals->live_blocks);
-        hint_amount(canvas, totals->live_bytes, totals->live_blocks);
+        hint_amount(canvas, totals->live_bytes, totals->live_blocks, errors ? &errors->live : NULL);
     }
     close_figure(cell, figure);
 }
@@ -135,12 +156,18 @@ static void draw_events(const Cell *cell, const TtTotals *totals) {
 
 static void draw_exactness(const Cell *cell, const TtTotals *totals G_GNUC_UNUSED) {
     const TtCompleteness *completeness = tt_snapshot_get_completeness(cell->view->snapshot);
+    const TtSample *sample = tt_snapshot_get_sample(cell->view->snapshot);
+    g_autofree char *distance = tt_scale_bytes(sample ? sample->mean_bytes : 0);
+    g_autofree char *sampled = g_strdup_printf("one in %s", distance);
     g_autofree char *count = tt_scale_count_within(completeness->dropped_events, COUNT_DIGITS);
     g_autofree char *dropped = g_strdup_printf("%s dropped", count);
+    gboolean has_dropped = completeness->dropped_events > 0;
     Figure exact = {"exact", "Figures are", "Exact", "nothing was missed", "good"};
     Figure rough = {"exact", "Figures are", "Not exact",
-                    completeness->dropped_events > 0 ? dropped : "some things were missed", "warn"};
-    const Figure *figure = completeness->exact ? &exact : &rough;
+                    has_dropped ? dropped : "some things were missed", "warn"};
+    Figure estimates = {"exact", "Figures are", "Estimates", has_dropped ? dropped : sampled,
+                        "warn"};
+    const Figure *figure = sample ? &estimates : completeness->exact ? &exact : &rough;
     TtCanvas *canvas = open_figure(cell, figure);
 
     tt_canvas_set_text(canvas, "data-exact", completeness->exact ? "true" : "false");

@@ -55,8 +55,8 @@ static void add_to_holding(Holding *holding, const TtBlockRow *row) {
         holding->stack = row->stack;
     else if (holding->stack != row->stack)
         holding->stack = TT_STACK_NONE;
-    holding->bytes += row->size;
-    holding->blocks++;
+    holding->bytes += row->weight.bytes;
+    holding->blocks += row->weight.blocks;
     holding->id = row->id;
 }
 

@@ -76,9 +76,12 @@ static char *describe(const TtView *view) {
     g_autofree char *peak_time = tt_scale_time(totals->peak_ns);
     g_autofree char *allocations = tt_scale_things(totals->cumulative_allocations, "allocation");
 
-    return g_strdup_printf("Process %d, %s, after %s: %s alive in %s; peak %s at %s; %s.",
+    g_autofree char *estimate = tt_heading_get_estimate(view);
+
+    return g_strdup_printf("Process %d, %s, after %s: %s alive in %s; peak %s at %s; %s.%s%s%s",
                            tt_snapshot_get_info(view->snapshot)->pid, ending, run_time, live,
-                           live_blocks, peak, peak_time, allocations);
+                           live_blocks, peak, peak_time, allocations, estimate ? " " : "",
+                           estimate ? estimate : "", estimate ? "." : "");
 }
 
 static GString *draw(const TtView *view, const struct View *what, guint row_max, GError **error) {

@@ -44,6 +44,9 @@ double tt_lifecycles_draw(const TtView *view, double y, guint row_max);
 double tt_heading_draw(const TtView *view);
 char *tt_heading_get_program(const TtView *view); /* as people call it; raw bytes */
 char *tt_heading_get_ending(const TtView *view);  /* "running", "exited with status 0", … */
+/* What the figures of a sampled session are worth, a sentence; NULL of one that tells every event.
+ */
+char *tt_heading_get_estimate(const TtView *view);
 gboolean tt_view_has_ended(const TtView *view);
 
 /* What lives at the end of a process that exited is leaked; of others nobody can say so. */

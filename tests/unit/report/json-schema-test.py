@@ -84,7 +84,21 @@ def check_sample(validator, name):
     for block in document["active_allocations"] + document["freed_allocations"]:
         assert int(block["address"], 16) == block["ptr"]
         assert ("backtrace_ips" in block) == (name == "full")
+    check_sampling(document, name == "estimates")
     return document
+
+
+def check_sampling(document, is_sampled):
+    """Errors and weights stand where a sample was told, and nowhere else."""
+    assert (document["sampling"] is not None) == is_sampled
+    for site in document["allocation_hotspots"]:
+        errors = {key for key in site if key.endswith("_error")}
+        figures = {key[: -len("_error")] for key in errors}
+        assert figures <= set(site), figures
+        assert len(errors) == (8 if is_sampled else 0), errors
+    for block in document["active_allocations"] + document["freed_allocations"]:
+        assert ("represents_blocks" in block) == is_sampled
+        assert ("represents_bytes" in block) == is_sampled
 
 
 def check_text(validator, data):

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-const char *const sample_names[] = {"empty", "one", "freed", "rich", "full", "huge", NULL};
+const char *const sample_names[] = {"empty", "one",  "freed",     "rich",
+                                    "full",  "huge", "estimates", NULL};
 
 static Sample *make(void) {
     Sample *sample = g_new0(Sample, 1);
@@ -234,6 +235,34 @@ static Sample *make_huge(void) {
     return sample;
 }
 
+static void weigh(GArray *rows) {
+    for (guint i = 0; i < rows->len; i++)
+        g_array_index(rows, TtBlockRow, i).weight = (TtAmount){40 + i, 4000 + i};
+}
+
+/* What was rich, if it was a sample. Its weights agree with nothing; the SVG session's do. */
+static Sample *make_sampled(void) {
+    Sample *sample = make_rich();
+    TtSnapshot *snapshot = sample->snapshot;
+
+    snapshot->sample = (TtSample){
+        .mean_bytes = 4096,
+        .allocations = 5,
+        .frees = 2,
+        .errors = {.live = {11, 12}, .cumulative = {13, 14}, .freed = {15, 16}, .peak = {17, 18}}};
+    snapshot->site_errors = g_array_new(FALSE, FALSE, sizeof(TtErrors));
+    for (guint64 i = 0; i < snapshot->sites->len; i++) {
+        TtErrors errors = {.live = {100 * i + 1, 100 * i + 2},
+                           .cumulative = {100 * i + 3, 100 * i + 4},
+                           .freed = {100 * i + 5, 100 * i + 6},
+                           .peak = {100 * i + 7, 100 * i + 8}};
+        g_array_append_val(snapshot->site_errors, errors);
+    }
+    weigh(snapshot->live);
+    weigh(snapshot->freed);
+    return sample;
+}
+
 Sample *sample_new(const char *name) {
     Sample *sample;
 
@@ -245,6 +274,8 @@ Sample *sample_new(const char *name) {
         return make_one(TRUE);
     if (g_str_equal(name, "huge"))
         return make_huge();
+    if (g_str_equal(name, "estimates"))
+        return make_sampled();
     sample = make_rich();
     sample->options.is_full = g_str_equal(name, "full");
     return sample;

@@ -31,8 +31,8 @@ static Amount count_blocks(const TtSnapshot *snapshot, gboolean is_peak, guint32
                                     ? row->variable == variable
                                     : row->stack == stack && row->variable == TT_NONE;
             if (is_owned && is_there(row, is_peak, snapshot->totals.peak_ns)) {
-                amount.bytes += row->size;
-                amount.blocks++;
+                amount.bytes += row->weight.bytes;
+                amount.blocks += row->weight.blocks;
             }
         }
     }
@@ -173,7 +173,8 @@ static void expect_figure(const Page *page, const char *name, const char *attrib
 }
 
 static void fault_J10_figures_equal_json(void) {
-    static const char *const names[] = {"server", "leaks", "burst", "one", "rich", "huge", NULL};
+    static const char *const names[] = {"server", "leaks", "burst",   "one",
+                                        "rich",   "huge",  "sampled", NULL};
 
     for (gsize i = 0; names[i]; i++) {
         Sample *sample = svg_session_new(names[i]);

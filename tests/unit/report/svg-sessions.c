@@ -3,6 +3,7 @@
  * gives every figure that a snapshot has. */
 #include "svg-sessions.h"
 
+#include <math.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -12,8 +13,8 @@
 #define APP 0x400000u
 #define SITE_FIRST 10u
 
-const char *const svg_session_names[] = {"server",  "running", "leaks", "burst",
-                                         "instant", "hostile", NULL};
+const char *const svg_session_names[] = {"server",  "running", "leaks",   "burst",
+                                         "instant", "hostile", "sampled", NULL};
 
 const char *const svg_view_names[] = {"overview", "top", "lifecycles", NULL};
 
@@ -21,6 +22,7 @@ typedef struct Player {
     Sample *sample;
     GArray *lives; /* of TtBlockRow; the site is in stack */
     guint64 random;
+    guint64 sample_bytes; /* 0: every life is told */
 } Player;
 
 /* Numerical Recipes' generator: the same session every time. */
@@ -124,30 +126,30 @@ static void note_time(TtSnapshot *snapshot, guint64 t_ns) {
 static void play_birth(TtSnapshot *snapshot, const TtBlockRow *row) {
     TtSiteRow *site = get_site(snapshot, row->stack);
 
-    snapshot->totals.live_bytes += row->size;
-    snapshot->totals.live_blocks++;
-    snapshot->totals.cumulative_allocated += row->size;
-    snapshot->totals.cumulative_allocations++;
+    snapshot->totals.live_bytes += row->weight.bytes;
+    snapshot->totals.live_blocks += row->weight.blocks;
+    snapshot->totals.cumulative_allocated += row->weight.bytes;
+    snapshot->totals.cumulative_allocations += row->weight.blocks;
     snapshot->totals.events++;
-    site->live_bytes += row->size;
-    site->live_blocks++;
-    site->cumulative_bytes += row->size;
-    site->cumulative_blocks++;
+    site->live_bytes += row->weight.bytes;
+    site->live_blocks += row->weight.blocks;
+    site->cumulative_bytes += row->weight.bytes;
+    site->cumulative_blocks += row->weight.blocks;
     note_time(snapshot, row->born_ns);
 }
 
 static void play_death(TtSnapshot *snapshot, const TtBlockRow *row) {
     TtSiteRow *site = get_site(snapshot, row->stack);
 
-    snapshot->totals.live_bytes -= row->size;
-    snapshot->totals.live_blocks--;
-    snapshot->totals.cumulative_freed += row->size;
-    snapshot->totals.cumulative_frees++;
+    snapshot->totals.live_bytes -= row->weight.bytes;
+    snapshot->totals.live_blocks -= row->weight.blocks;
+    snapshot->totals.cumulative_freed += row->weight.bytes;
+    snapshot->totals.cumulative_frees += row->weight.blocks;
     snapshot->totals.events++;
-    site->live_bytes -= row->size;
-    site->live_blocks--;
-    site->freed_bytes += row->size;
-    site->freed_blocks++;
+    site->live_bytes -= row->weight.bytes;
+    site->live_blocks -= row->weight.blocks;
+    site->freed_bytes += row->weight.bytes;
+    site->freed_blocks += row->weight.blocks;
     note_time(snapshot, row->died_ns);
 }
 
@@ -235,19 +237,61 @@ static Player player_new(void) {
     return player;
 }
 
+/* A sample of the server: of each life as many as chance has it, standing for the others. */
+static void draw_sample(Player *player, guint64 mean_bytes) {
+    guint kept = 0;
+
+    for (guint i = 0; i < player->lives->len; i++) {
+        TtBlockRow row = g_array_index(player->lives, TtBlockRow, i);
+        double p = 1 - exp(-(double)row.size / (double)mean_bytes);
+
+        if (roll(player, 1u << 30) >= p * (1u << 30))
+            continue;
+        row.weight = (TtAmount){(guint64)(1 / p + 0.5), (guint64)((double)row.size / p + 0.5)};
+        g_array_index(player->lives, TtBlockRow, kept++) = row;
+    }
+    g_array_set_size(player->lives, kept);
+}
+
+/* Standard errors of what is alive, was at the peak, and ever was. */
+static void add_errors(TtSnapshot *snapshot, const GArray *lives, guint64 mean_bytes) {
+    double live = 0, cumulative = 0, peak = 0;
+
+    for (guint i = 0; i < lives->len; i++) {
+        const TtBlockRow *row = &g_array_index(lives, TtBlockRow, i);
+        double bytes = (double)row->weight.bytes;
+        double variance = exp(-(double)row->size / (double)mean_bytes) * bytes * bytes;
+
+        cumulative += variance;
+        live += row->died_ns == TT_TIME_NONE ? variance : 0;
+        if (row->born_ns <= snapshot->totals.peak_ns && row->died_ns > snapshot->totals.peak_ns)
+            peak += variance;
+    }
+    snapshot->sample = (TtSample){.mean_bytes = mean_bytes, .allocations = lives->len};
+    snapshot->sample.errors.live.bytes = (guint64)sqrt(live);
+    snapshot->sample.errors.cumulative.bytes = (guint64)sqrt(cumulative);
+    snapshot->sample.errors.peak.bytes = (guint64)sqrt(peak);
+    snapshot->completeness.exact = FALSE;
+}
+
 static Sample *player_finish(Player *player, guint64 end_ns, guint64 grain_ns) {
     player->sample->snapshot->time_ns = end_ns;
+    if (player->sample_bytes > 0)
+        draw_sample(player, player->sample_bytes);
     spread(player, grain_ns);
     play(player);
+    if (player->sample_bytes > 0)
+        add_errors(player->sample->snapshot, player->lives, player->sample_bytes);
     g_array_unref(player->lives);
     return player->sample;
 }
 
 /* Start-up, work that swells to the middle and ebbs, a little that is left behind. */
-static Sample *make_server(gboolean is_running) {
+static Sample *make_server(gboolean is_running, guint64 sample_bytes) {
     Player player = player_new();
     const guint64 end = 12400 * MS;
 
+    player.sample_bytes = sample_bytes;
     add_sites(&player, 200);
     add_variable(player.sample, "numbers", "int[256]", 31);
     add_variable(player.sample, "text", "char *", 38);
@@ -386,7 +430,9 @@ static Sample *make_hostile(void) {
 
 Sample *svg_session_new(const char *name) {
     if (g_str_equal(name, "server") || g_str_equal(name, "running"))
-        return make_server(g_str_equal(name, "running"));
+        return make_server(g_str_equal(name, "running"), 0);
+    if (g_str_equal(name, "sampled"))
+        return make_server(FALSE, 16384);
     if (g_str_equal(name, "leaks"))
         return make_leaks();
     if (g_str_equal(name, "burst"))

@@ -6,7 +6,8 @@
 #include "samples.h"
 
 /* "server": an hour of everyday's figures in twelve seconds. "leaks": nothing was ever freed.
- * "burst": all was. "instant": an axis without length. "hostile": names that mean harm. */
+ * "burst": all was. "instant": an axis without length. "hostile": names that mean harm.
+ * "sampled": what a sample tells of the server. */
 extern const char *const svg_session_names[]; /* ends with NULL */
 
 /* @name: one of svg_session_names, or of sample_names. */

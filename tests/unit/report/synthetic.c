@@ -48,6 +48,7 @@ void tt_snapshot_free(TtSnapshot *snapshot) {
     }
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
         g_array_unref(rows[i]);
+    g_clear_pointer(&snapshot->site_errors, g_array_unref);
     g_ptr_array_unref(snapshot->completeness.doubts);
     g_hash_table_unref(snapshot->stacks);
     g_hash_table_unref(snapshot->truncated);
@@ -92,6 +93,7 @@ TtBlockRow synthetic_block(guint64 id, guint64 addr, guint64 size, guint32 stack
         .id = id,
         .addr = addr,
         .size = size,
+        .weight = {1, size},
         .born_ns = id * 1000,
         .died_ns = TT_TIME_NONE,
         .stack = stack,
@@ -121,6 +123,14 @@ const TtTotals *tt_snapshot_get_totals(const TtSnapshot *snapshot) { return &sna
 
 const TtCompleteness *tt_snapshot_get_completeness(const TtSnapshot *snapshot) {
     return &snapshot->completeness;
+}
+
+const TtSample *tt_snapshot_get_sample(const TtSnapshot *snapshot) {
+    return snapshot->sample.mean_bytes > 0 ? &snapshot->sample : NULL;
+}
+
+const TtErrors *tt_snapshot_get_site_errors(const TtSnapshot *snapshot) {
+    return snapshot->site_errors ? (const TtErrors *)(gpointer)snapshot->site_errors->data : NULL;
 }
 
 #define ROWS(Type, name)                                                                           \

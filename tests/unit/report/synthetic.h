@@ -13,6 +13,8 @@ struct TtSnapshot {
     guint64 time_ns;
     TtTotals totals;
     TtCompleteness completeness;
+    TtSample sample;     /* its mean 0: none */
+    GArray *site_errors; /* of TtErrors, or NULL */
     GArray *sites, *modules, *threads, *variables, *scopes, *timeline, *marks, *gaps; /* of rows */
     GArray *freed, *live;  /* of TtBlockRow */
     GHashTable *stacks;    /* id to a GArray of TtFrame */
