@@ -104,41 +104,59 @@ static gsize find_id_length(GVariant *sessions) {
     return len;
 }
 
+static gboolean is_sampled(GVariant *session) {
+    return tt_list_get_number(session, "sample_bytes") > 0;
+}
+
+static char *write_size(GVariant *session, const char *key) {
+    char size[16];
+
+    return g_strconcat(is_sampled(session) ? "~" : "",
+                       tt_list_write_size(tt_list_get_number(session, key), size), NULL);
+}
+
+static char *write_count(GVariant *session, const char *key) {
+    return g_strdup_printf("%s%" G_GUINT64_FORMAT, is_sampled(session) ? "~" : "",
+                           tt_list_get_number(session, key));
+}
+
 char *tt_list_to_table(GVariant *sessions) {
     GString *table = g_string_new(NULL);
     gsize id_len = find_id_length(sessions);
     guint dropped_width = 8;
+    gboolean has_estimates = FALSE;
     GVariantIter iter;
     GVariant *session;
 
-    g_string_append_printf(table, "%-*s %8s  %-*s %-8s %10s %12s %10s %14s %*s\n", (int)id_len,
+    g_string_append_printf(table, "%-*s %8s  %-*s %-8s %11s %13s %11s %14s %*s\n", (int)id_len,
                            "ID", "PID", NAME_COLUMNS, "NAME", "STATE", "LIVE", "BLOCKS", "PEAK",
                            "EVENTS", (int)dropped_width, "DROPPED");
     g_variant_iter_init(&iter, sessions);
     while ((session = g_variant_iter_next_value(&iter))) {
-        char live[16], peak[16];
+        g_autofree char *live = write_size(session, "live_bytes");
+        g_autofree char *blocks = write_count(session, "live_blocks");
+        g_autofree char *peak = write_size(session, "peak_bytes");
 
+        has_estimates |= is_sampled(session);
         g_string_append_printf(table, "%-*.*s %8d  ", (int)id_len, (int)id_len,
                                tt_list_get_text(session, "id"), tt_list_get_int(session, "pid"));
         append_fitted(table, tt_list_get_text(session, "name"), NAME_COLUMNS);
-        g_string_append_printf(table,
-                               " %-8s %10s %12" G_GUINT64_FORMAT " %10s %14" G_GUINT64_FORMAT
-                               " %*" G_GUINT64_FORMAT "\n",
-                               tt_list_get_text(session, "state"),
-                               tt_list_write_size(tt_list_get_number(session, "live_bytes"), live),
-                               tt_list_get_number(session, "live_blocks"),
-                               tt_list_write_size(tt_list_get_number(session, "peak_bytes"), peak),
-                               tt_list_get_number(session, "events"), (int)dropped_width,
-                               tt_list_get_number(session, "dropped_events"));
+        g_string_append_printf(
+            table, " %-8s %11s %13s %11s %14" G_GUINT64_FORMAT " %*" G_GUINT64_FORMAT "\n",
+            tt_list_get_text(session, "state"), live, blocks, peak,
+            tt_list_get_number(session, "events"), (int)dropped_width,
+            tt_list_get_number(session, "dropped_events"));
         g_variant_unref(session);
     }
+    if (has_estimates)
+        g_string_append(table, "~ is an estimate from a sample\n");
     return g_string_free(table, FALSE);
 }
 
 static void add_session(JsonBuilder *builder, GVariant *session) {
     static const char *const texts[] = {"name", "exe", "state"};
-    static const char *const numbers[] = {"live_bytes", "live_blocks", "peak_bytes", "events",
-                                          "dropped_events"};
+    static const char *const numbers[] = {"live_bytes", "live_blocks",    "peak_bytes",
+                                          "events",     "dropped_events", "sample_bytes"};
 
     json_builder_begin_object(builder);
     json_builder_set_member_name(builder, "id");

@@ -75,6 +75,7 @@ GVariant *tt_figures_of_card(const TtSessionCard *card) {
     add(&figures, "dropped_events", summary->dropped_events);
     add(&figures, "cumulative_allocations", summary->cumulative_allocations);
     add(&figures, "cumulative_allocated", summary->cumulative_allocated);
+    add(&figures, "sample_bytes", summary->sample_bytes);
     return g_variant_dict_end(&figures);
 }
 
@@ -86,6 +87,16 @@ static void add_doubts(GVariantDict *figures, GPtrArray *sentences) {
         g_variant_builder_add_value(&doubts, g_variant_new_take_string(tt_text_make_valid(
                                                  g_ptr_array_index(sentences, i))));
     g_variant_dict_insert_value(figures, "doubts", g_variant_builder_end(&doubts));
+}
+
+/* @sample: NULL of a session that tells every event */
+static void add_sample(GVariantDict *figures, const TtSample *sample) {
+    add(figures, "sample_bytes", sample ? sample->mean_bytes : 0);
+    if (!sample)
+        return;
+    add(figures, "live_bytes_error", sample->errors.live.bytes);
+    add(figures, "peak_bytes_error", sample->errors.peak.bytes);
+    add(figures, "cumulative_allocated_error", sample->errors.cumulative.bytes);
 }
 
 GVariant *tt_figures_of_snapshot(const TtSnapshot *snapshot) {
@@ -119,6 +130,7 @@ GVariant *tt_figures_of_snapshot(const TtSnapshot *snapshot) {
     add(&figures, "temporary_allocations", totals->temporary_allocations);
     add(&figures, "inherited_blocks", totals->inherited_blocks);
     add(&figures, "inherited_bytes", totals->inherited_bytes);
+    add_sample(&figures, tt_snapshot_get_sample(snapshot));
     add(&figures, "dropped_events", completeness->dropped_events);
     add(&figures, "unknown_frees", completeness->unknown_frees);
     add(&figures, "double_frees", completeness->double_frees);

@@ -8,6 +8,7 @@
 static GPtrArray *sessions; /* of TtSessionCard */
 guint64 fake_report_bytes;
 gboolean fake_report_fails;
+gboolean fake_is_sampled;
 FakeCalls fake_calls;
 
 static TtSessionCard *card_new(guint8 tag, gint pid, const char *exe, guint64 order) {
@@ -20,6 +21,7 @@ static TtSessionCard *card_new(guint8 tag, gint pid, const char *exe, guint64 or
     card->summary.state = TT_SESSION_RUNNING;
     card->summary.exit_status = -1;
     card->summary.live_bytes = 1000 + tag;
+    card->summary.sample_bytes = 2000 + tag;
     return card;
 }
 
@@ -57,7 +59,7 @@ void fake_clear(void) {
     g_clear_pointer(&sessions, g_ptr_array_unref);
     memset(&fake_calls, 0, sizeof fake_calls);
     fake_report_bytes = 0;
-    fake_report_fails = FALSE;
+    fake_report_fails = fake_is_sampled = FALSE;
 }
 
 GQuark tt_intake_error_quark(void) { return g_quark_from_static_string("tt-intake-error-quark"); }
@@ -158,6 +160,8 @@ const char *tt_session_state_name(TtSessionState state) {
 static const TtSessionInfo info = {.pid = 77, .exe = (char *)"/bin/f\xffke"};
 static TtTotals totals;
 static TtCompleteness completeness = {.exact = TRUE};
+static const TtSample sample = {
+    .mean_bytes = 4096, .errors = {.live.bytes = 11, .cumulative.bytes = 12, .peak.bytes = 13}};
 
 const TtSessionInfo *tt_snapshot_get_info(const TtSnapshot *snapshot) {
     (void)snapshot;
@@ -179,6 +183,11 @@ const TtTotals *tt_snapshot_get_totals(const TtSnapshot *snapshot) {
 const TtCompleteness *tt_snapshot_get_completeness(const TtSnapshot *snapshot) {
     (void)snapshot;
     return &completeness;
+}
+
+const TtSample *tt_snapshot_get_sample(const TtSnapshot *snapshot) {
+    (void)snapshot;
+    return fake_is_sampled ? &sample : NULL;
 }
 
 TtSymbols *tt_symbols_new(void) { return NULL; }

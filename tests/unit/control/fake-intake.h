@@ -13,6 +13,7 @@ void fake_clear(void);
 /* How many bytes a report writes, 0: a few words; and whether it makes none. */
 extern guint64 fake_report_bytes;
 extern gboolean fake_report_fails;
+extern gboolean fake_is_sampled; /* snapshots */
 
 /* What was asked last, and how often; of any thread. */
 typedef struct FakeCalls {

@@ -157,6 +157,8 @@ static void test_list(Fixture *fixture, gconstpointer data) {
     g_assert_cmpstr(text, ==, "s\\xffecond");
     g_assert_true(g_variant_lookup(session, "live_bytes", "t", &bytes));
     g_assert_cmpuint(bytes, ==, 1000 + 0xa2);
+    g_assert_true(g_variant_lookup(session, "sample_bytes", "t", &bytes));
+    g_assert_cmpuint(bytes, ==, 2000 + 0xa2);
     g_assert_cmpstr(tt_daemon1_get_version(proxy), ==, TT_VERSION);
     g_assert_cmpstr(tt_daemon1_get_socket_dir(proxy), ==, fixture->dir);
 }
@@ -193,6 +195,30 @@ static void test_questions(Fixture *fixture, gconstpointer data) {
     g_clear_error(&error);
     g_assert_false(tt_daemon1_call_set_exit_status_sync(proxy, -1, 0, NULL, &error));
     g_assert_error(error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_INVALID_ARGUMENT);
+}
+
+static guint64 get_number(GVariant *figures, const char *key) {
+    guint64 number = G_MAXUINT64;
+
+    g_variant_lookup(figures, key, "t", &number);
+    return number;
+}
+
+/* Errors are of estimates alone. */
+static void test_figures_of_a_sample(Fixture *fixture, gconstpointer data) {
+    g_autoptr(TtDaemon1) proxy = open_proxy(fixture);
+    g_autoptr(GVariant) exact = NULL, sampled = NULL;
+
+    (void)data;
+    g_assert_true(tt_daemon1_call_describe_sync(proxy, "100", &exact, NULL, NULL));
+    g_assert_cmpuint(get_number(exact, "sample_bytes"), ==, 0);
+    g_assert_cmpuint(get_number(exact, "live_bytes_error"), ==, G_MAXUINT64);
+    fake_is_sampled = TRUE;
+    g_assert_true(tt_daemon1_call_describe_sync(proxy, "100", &sampled, NULL, NULL));
+    g_assert_cmpuint(get_number(sampled, "sample_bytes"), ==, 4096);
+    g_assert_cmpuint(get_number(sampled, "live_bytes_error"), ==, 11);
+    g_assert_cmpuint(get_number(sampled, "cumulative_allocated_error"), ==, 12);
+    g_assert_cmpuint(get_number(sampled, "peak_bytes_error"), ==, 13);
 }
 
 /* @fd is not taken over; -1: none is sent. */
@@ -442,6 +468,7 @@ int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     add("/control/server/list", NULL, test_list);
     add("/control/server/questions", NULL, test_questions);
+    add("/control/server/figures_of_a_sample", NULL, test_figures_of_a_sample);
     add("/control/server/export", NULL, test_export);
     add("/control/server/wrong_calls", NULL, test_wrong_calls);
     add("/control/server/large_and_deep", NULL, test_large_and_deep);

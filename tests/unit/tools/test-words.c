@@ -150,10 +150,30 @@ static void test_table(void) {
     g_assert_true(g_str_has_prefix(lines[2], "aaaaaaaaab "));
 }
 
+/* What is estimated says so; what is not does not. */
+static void test_table_of_estimates(void) {
+    g_autoptr(GVariant) sessions = g_variant_ref_sink(g_variant_new_parsed(
+        "[{'id': <'aaaaaaaaaa'>, 'pid': <7>, 'name': <'one'>, 'state': <'exited'>,"
+        "  'live_bytes': <uint64 1048524>, 'live_blocks': <uint64 300>, 'events': <uint64 9>,"
+        "  'peak_bytes': <uint64 1048524>, 'sample_bytes': <uint64 4096>},"
+        " {'id': <'bbbbbbbbbb'>, 'pid': <8>, 'name': <'two'>, 'state': <'exited'>,"
+        "  'live_bytes': <uint64 1048524>, 'sample_bytes': <uint64 0>}]"));
+    g_autofree char *table = tt_list_to_table(sessions);
+    g_auto(GStrv) lines = g_strsplit(table, "\n", -1);
+
+    g_assert_cmpuint(g_strv_length(lines), ==, 5);
+    g_assert_nonnull(strstr(lines[1], " ~1023.9 KiB          ~300 ~1023.9 KiB              9 "));
+    g_assert_nonnull(strstr(lines[2], "  1023.9 KiB             0 "));
+    g_assert_cmpuint(strlen(lines[0]), ==, strlen(lines[1]));
+    g_assert_cmpuint(strlen(lines[0]), ==, strlen(lines[2]));
+    g_assert_cmpstr(lines[3], ==, "~ is an estimate from a sample");
+}
+
 static void test_json(void) {
-    static const char *const keys[] = {"id",     "pid",           "name",        "exe",
-                                       "state",  "live_bytes",    "live_blocks", "peak_bytes",
-                                       "events", "dropped_events"};
+    static const char *const keys[] = {
+        "id",          "pid",         "name",       "exe",    "state",
+        "live_bytes",  "live_blocks", "peak_bytes", "events", "dropped_events",
+        "sample_bytes"};
     g_autoptr(GVariant) sessions = sessions_new();
     g_autofree char *text = tt_list_to_json(sessions);
     g_autoptr(JsonParser) parser = json_parser_new();
@@ -236,6 +256,19 @@ static void test_summary(void) {
     g_assert_nonnull(strstr(worse, "5 events were dropped"));
     g_assert_nonnull(strstr(worse, "Something happened"));
     g_assert_nonnull(strstr(worse, "2 more sessions"));
+
+    g_autoptr(GVariant) sampled = g_variant_ref_sink(g_variant_new_parsed(
+        "{'name': <'x'>, 'pid': <7>, 'exact': <false>, 'cumulative_allocations': <uint64 120>,"
+        " 'cumulative_allocated': <uint64 20480>, 'cumulative_allocated_error': <uint64 1536>,"
+        " 'peak_bytes': <uint64 2048>, 'peak_bytes_error': <uint64 100>,"
+        " 'sample_bytes': <uint64 524288>, 'dropped_events': <uint64 5>}"));
+    g_autofree char *estimates = tt_summary_write(sampled, 0, 0);
+    g_assert_nonnull(strstr(estimates, "120 blocks     20.0 KiB ±1.5 KiB\n"));
+    g_assert_nonnull(strstr(estimates, "2.0 KiB ±100 B\n"));
+    g_assert_nonnull(strstr(estimates, "estimates from a sample of one in 512.0 KiB"));
+    g_assert_nonnull(strstr(estimates, "5 events were dropped"));
+    g_assert_null(strstr(estimates, "not exact"));
+    g_assert_null(strchr(text, 0xc2)); /* no "±" */
 }
 
 int main(int argc, char **argv) {
@@ -245,6 +278,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/tools/args/text", test_text);
     g_test_add_func("/tools/list/sizes", test_sizes);
     g_test_add_func("/tools/list/table", test_table);
+    g_test_add_func("/tools/list/table_of_estimates", test_table_of_estimates);
     g_test_add_func("/tools/list/json", test_json);
     g_test_add_func("/tools/tree/family", test_tree);
     g_test_add_func("/tools/tree/patterns", test_patterns);
