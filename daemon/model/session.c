@@ -212,9 +212,12 @@ void tt_session_name_block(TtSession *session, guint16 thread, const TtRecordVar
     guint32 variable = tt_names_intern_variable(&session->names, record);
     const TtBlock *block = tt_blocks_get(&session->blocks, slot);
     if (!(block->flags & TT_BLOCK_HAS_EXTRAS) ||
-        tt_extras_get(&session->blocks.extras, block->site_or_extras)->variable != variable)
-        tt_names_get_variable(&session->names, variable)->named_blocks +=
-            tt_sampling_get_weight(&session->sampling, block->id, block->size).blocks;
+        tt_extras_get(&session->blocks.extras, block->site_or_extras)->variable != variable) {
+        TtVariableRow *row = tt_names_get_variable(&session->names, variable);
+        TtAmount weight = tt_sampling_get_weight(&session->sampling, block->id, block->size);
+
+        row->named_blocks = MIN(row->named_blocks + weight.blocks, TT_SUM_MAX);
+    }
     tt_session_set_variable(session, slot, variable);
 }
 

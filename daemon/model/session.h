@@ -48,8 +48,8 @@ typedef struct TtSessionInfo {
     char **command_line; /* NULL-terminated */
     TtTimescale timescale;
     guint64 page_size;
-    guint64 sample_bytes;
-    guint hello_flags; /* TtHelloFlags */
+    guint64 sample_bytes; /* mean distance of samples; 0: every event is told */
+    guint hello_flags;    /* TtHelloFlags */
     TtRelation parent_relation;
     guint8 parent_id[TT_SESSION_ID_BYTES]; /* meaningful unless TT_RELATION_NONE */
     guint64 untraced_before_ns;
@@ -93,6 +93,9 @@ const TtSessionInfo *tt_session_get_info(const TtSession *session);
  * at a live address, which synthesize the missing free) and the books stay balanced. A reallocation
  * changes the live bytes in one step, at its REALLOC_END. The hot path: prefetches across @events,
  * allocates nothing per event.
+ *
+ * Of a sampled session (sample_bytes) the events are those of the blocks in the sample. All sums
+ * are then estimates, in whole numbers that balance as well; a death of any other block is ignored.
  */
 void tt_session_apply(TtSession *session, const TtEvent *events, gsize count);
 
@@ -152,7 +155,7 @@ typedef struct TtSummary {
     guint64 cumulative_allocations, cumulative_allocated;
     guint64 events; /* allocations and frees recorded, a realloc of a block is two */
     guint64 dropped_events;
-    guint64 sample_bytes; /* more than 0: all but the last two are estimates */
+    guint64 sample_bytes; /* more than 0: bytes, blocks and allocations are estimates */
     guint64 state_bytes;  /* memory that the session holds in the daemon */
 } TtSummary;
 

@@ -67,6 +67,27 @@ static void full_buckets_keep_quantiles(void) {
     tt_lifetimes_free(lifetimes);
 }
 
+/* Weights far beyond what a bucket counts to, and light ones after them. */
+static void heavy_lifetimes_keep_quantiles(void) {
+    TtLifetimes *lifetimes = tt_lifetimes_new();
+    const guint64 heavy = (guint64)1 << 50;
+
+    for (guint i = 0; i < 100; i++) {
+        tt_lifetimes_add_many(lifetimes, 100, heavy);
+        tt_lifetimes_add_many(lifetimes, 1000, heavy * 2);
+        tt_lifetimes_add_many(lifetimes, 10000, heavy);
+        tt_lifetimes_add_many(lifetimes, 7 + i, 1);
+        tt_lifetimes_add_many(lifetimes, 100000, 1);
+    }
+    g_assert_cmpuint(tt_lifetimes_quantile(lifetimes, 0.24), <, 110);
+    g_assert_cmpuint(tt_lifetimes_quantile(lifetimes, 0.26), >, 900);
+    g_assert_cmpuint(tt_lifetimes_quantile(lifetimes, 0.74), <, 1100);
+    g_assert_cmpuint(tt_lifetimes_quantile(lifetimes, 0.76), >, 9000);
+    g_assert_cmpuint(lifetimes->min, ==, 7);
+    g_assert_cmpuint(lifetimes->max, ==, 100000);
+    tt_lifetimes_free(lifetimes);
+}
+
 static gboolean has_point(const TtTimePoint *points, gsize count, const TtTimelinePoint *point) {
     for (gsize i = 0; i < count; i++)
         if (points[i].t_ns == point->tick && points[i].live_bytes == point->bytes &&
@@ -151,6 +172,7 @@ int main(int argc, char **argv) {
     TEST(buckets_are_in_order);
     TEST(quantiles_are_near);
     TEST(full_buckets_keep_quantiles);
+    TEST(heavy_lifetimes_keep_quantiles);
     TEST(timeline_keeps_extremes);
     TEST(shed_draws_by_share);
     return g_test_run();
