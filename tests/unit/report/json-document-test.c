@@ -122,6 +122,29 @@ static void hotspots_are_in_order_of_what_lives(void) {
     sample_free(sample);
 }
 
+static void errors_stand_beside_their_estimates(void) {
+    Sample *sample = sample_new("estimates");
+    g_autoptr(JsonParser) parser = parse(sample);
+    JsonObject *sampling = json_object_get_object_member(root_of(parser), "sampling");
+    JsonObject *first = element(parser, "allocation_hotspots", 0); /* the second of the sites */
+    JsonObject *block = element(parser, "active_allocations", 1);
+
+    g_assert_cmpint(json_object_get_int_member(sampling, "mean_bytes"), ==, 4096);
+    g_assert_cmpint(json_object_get_int_member(sampling, "total_allocations_error"), ==, 11);
+    g_assert_cmpint(json_object_get_int_member(sampling, "total_allocated_error"), ==, 12);
+    g_assert_cmpint(json_object_get_int_member(sampling, "cumulative_allocated_error"), ==, 14);
+    g_assert_cmpint(json_object_get_int_member(sampling, "cumulative_freed_error"), ==, 16);
+    g_assert_cmpint(json_object_get_int_member(sampling, "peak_bytes_error"), ==, 18);
+    g_assert_cmpint(json_object_get_int_member(first, "stack"), ==, 3);
+    g_assert_cmpint(json_object_get_int_member(first, "total_size_error"), ==, 102);
+    g_assert_cmpint(json_object_get_int_member(first, "cumulative_size_error"), ==, 104);
+    g_assert_cmpint(json_object_get_int_member(first, "peak_size_error"), ==, 108);
+    g_assert_cmpint(json_object_get_int_member(block, "size"), ==, 8);
+    g_assert_cmpint(json_object_get_int_member(block, "represents_blocks"), ==, 41);
+    g_assert_cmpint(json_object_get_int_member(block, "represents_bytes"), ==, 4001);
+    sample_free(sample);
+}
+
 static void assert_type(JsonObject *row, const char *key, const char *type, const char *source) {
     if (!type) {
         g_assert_true(json_object_get_null_member(row, key));
@@ -242,6 +265,8 @@ int main(int argc, char **argv) {
                     fault_J13_equal_states_give_equal_documents);
     g_test_add_func("/json-document/hotspots_are_in_order_of_what_lives",
                     hotspots_are_in_order_of_what_lives);
+    g_test_add_func("/json-document/errors_stand_beside_their_estimates",
+                    errors_stand_beside_their_estimates);
     g_test_add_func("/json-document/types_are_declared_or_found", types_are_declared_or_found);
     g_test_add_func("/json-document/fault_L11_deep_scopes_have_short_paths",
                     fault_L11_deep_scopes_have_short_paths);

@@ -252,6 +252,23 @@ static void nothing_alive_shows_the_peak(void) {
     sample_free(sample);
 }
 
+static void expect_estimate(Sample *sample, const char *view, const char *document, gsize len) {
+    g_autoptr(Page) page = page_read(document, len);
+    gboolean is_sampled = sample->snapshot->sample.mean_bytes > 0;
+
+    g_assert_cmpint(page_find(page, "data-sample-bytes", "16384") != NULL, ==, is_sampled);
+    g_assert_cmpint(strstr(document, "Estimates from a sample of one in 16.0 KiB: live bytes ±") !=
+                        NULL,
+                    ==, is_sampled);
+    if (g_str_equal(view, "overview"))
+        g_assert_cmpint(strstr(document, ">Estimates</text>") != NULL, ==, is_sampled);
+}
+
+static void estimates_say_what_they_are(void) {
+    svg_session_inspect("sampled", 0, expect_estimate);
+    svg_session_inspect("server", 0, expect_estimate);
+}
+
 /* A comma for a point, another time zone: the same picture. */
 static void fault_J13_locale_does_not_matter(void) {
     g_autofree char *folder = g_dir_make_tmp("locales-XXXXXX", NULL);
@@ -393,6 +410,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/svg-picture/lifecycles_come_from_many_sites",
                     lifecycles_come_from_many_sites);
     g_test_add_func("/svg-picture/nothing_alive_shows_the_peak", nothing_alive_shows_the_peak);
+    g_test_add_func("/svg-picture/estimates_say_what_they_are", estimates_say_what_they_are);
     g_test_add_func("/svg-picture/equal_names_are_told_apart", equal_names_are_told_apart);
     g_test_add_func("/svg-picture/running_sessions_last_until_now",
                     running_sessions_last_until_now);
