@@ -80,10 +80,17 @@ static inline void tt_encode_chunk_end(uint8_t *at, size_t room) {
     memset(at, TT_KIND_CHUNK_END, room < 2 ? room : 2);
 }
 
-/* Writes the lowest @len bytes of a number, up to 8; touches 8. */
-static inline uint8_t *tt_encode_number(uint8_t *at, uint64_t value, unsigned len) {
-    memcpy(at, &value, 8); /* what lies beyond len is written over by what comes next */
-    return at + len;
+/* Writes the lowest bytes of a number, as many as its form says; touches 8. */
+static inline uint8_t *tt_encode_number(uint8_t *at, uint64_t value, unsigned form) {
+    memcpy(at, &value, 8); /* what lies beyond is written over by what comes next */
+    return at + (form >> TT_FORM_LENGTH_SHIFT);
+}
+
+/* A stamp before the last one counts as equal. Stamps have less than 63 bits. */
+static inline uint64_t tt_delta_later(const TtDelta *delta, uint64_t stamp) {
+    int64_t later = (int64_t)(stamp - delta->stamp);
+
+    return later > 0 ? (uint64_t)later : 0;
 }
 
 /* Writes a birth (ALLOC, REALLOC_END).
@@ -100,21 +107,22 @@ static inline uint8_t *tt_encode_birth(uint8_t *at, TtDelta *delta, TtKind kind,
                                        uint64_t size, uint64_t stack, uint64_t stamp) {
     unsigned shift = kind == TT_KIND_ALLOC8 ? 3 : 4;
     uint64_t moved = tt_zigzag((int64_t)(addr >> shift) - (int64_t)(delta->addr >> shift));
-    uint64_t later = stamp > delta->stamp ? stamp - delta->stamp : 0;
-    uint64_t late = later >> TT_BIRTH_TIME_BITS;
-    unsigned addr_code = (moved > 0xff) + (moved > 0xffff) + (moved > 0xffffff);
-    unsigned time_code = (late > 0) + (late > 0xff) + (late > 0xffff);
-    unsigned stack_code =
-        stack == delta->stack ? 0 : 1u + (unsigned)(stack > 0xffff) + (stack > 0xffffff);
-    unsigned size_code = size == delta->size ? 0 : 1u + (unsigned)(size > 0xff) + (size > 0xffff);
-    uint16_t head = (uint16_t)((unsigned)kind | addr_code << 3 | time_code << 5 | stack_code << 7 |
-                               size_code << 9 | (unsigned)(later & 31) << 11);
+    uint64_t later = tt_delta_later(delta, stamp), late = later >> TT_BIRTH_TIME_BITS;
+    unsigned addr_form = tt_addr_forms[tt_top_bit(moved)];
+    unsigned time_form = tt_time_forms[tt_top_bit(late << 1)];
+    unsigned stack_form = tt_stack_forms[tt_top_bit(stack)];
+    unsigned size_form = tt_size_forms[tt_top_bit(size)];
+
+    stack_form = stack == delta->stack ? 0 : stack_form;
+    size_form = size == delta->size ? 0 : size_form;
+    uint16_t head = (uint16_t)(((addr_form | time_form | stack_form | size_form) & TT_FORM_HEAD) |
+                               (unsigned)kind | (unsigned)(later << (16 - TT_BIRTH_TIME_BITS)));
 
     memcpy(at, &head, 2);
-    at = tt_encode_number(at + 2, moved, tt_length_of(TT_ADDR_LENGTHS, addr_code));
-    at = tt_encode_number(at, late, tt_length_of(TT_TIME_LENGTHS, time_code));
-    at = tt_encode_number(at, stack, tt_length_of(TT_STACK_LENGTHS, stack_code));
-    at = tt_encode_number(at, size, tt_length_of(TT_SIZE_LENGTHS, size_code));
+    at = tt_encode_number(at + 2, moved, addr_form);
+    at = tt_encode_number(at, late, time_form);
+    at = tt_encode_number(at, stack, stack_form);
+    at = tt_encode_number(at, size, size_form);
     delta->addr = addr;
     delta->stamp += later;
     delta->size = size;
@@ -132,19 +140,17 @@ static inline uint8_t *tt_encode_death(uint8_t *at, TtDelta *delta, TtKind kind,
                                        uint64_t stack, uint64_t stamp) {
     unsigned shift = kind == TT_KIND_FREE8 ? 3 : 4;
     uint64_t moved = tt_zigzag((int64_t)(addr >> shift) - (int64_t)(delta->addr >> shift));
-    uint64_t later = stamp > delta->stamp ? stamp - delta->stamp : 0;
-    uint64_t late = later >> TT_DEATH_TIME_BITS;
-    unsigned addr_code = (moved > 0xff) + (moved > 0xffff) + (moved > 0xffffff);
-    unsigned time_code = (late > 0) + (late > 0xff) + (late > 0xffff);
-    unsigned stack_code =
-        stack == TT_STACK_NONE ? 0 : 1u + (unsigned)(stack > 0xffff) + (stack > 0xffffff);
-    uint16_t head = (uint16_t)((unsigned)kind | addr_code << 3 | time_code << 5 | stack_code << 7 |
-                               (unsigned)(later & 127) << 9);
+    uint64_t later = tt_delta_later(delta, stamp), late = later >> TT_DEATH_TIME_BITS;
+    unsigned addr_form = tt_addr_forms[tt_top_bit(moved)];
+    unsigned time_form = tt_time_forms[tt_top_bit(late << 1)];
+    unsigned stack_form = stack == TT_STACK_NONE ? 0 : tt_stack_forms[tt_top_bit(stack)];
+    uint16_t head = (uint16_t)(((addr_form | time_form | stack_form) & TT_FORM_HEAD) |
+                               (unsigned)kind | (unsigned)(later << (16 - TT_DEATH_TIME_BITS)));
 
     memcpy(at, &head, 2);
-    at = tt_encode_number(at + 2, moved, tt_length_of(TT_ADDR_LENGTHS, addr_code));
-    at = tt_encode_number(at, late, tt_length_of(TT_TIME_LENGTHS, time_code));
-    at = tt_encode_number(at, stack, tt_length_of(TT_STACK_LENGTHS, stack_code));
+    at = tt_encode_number(at + 2, moved, addr_form);
+    at = tt_encode_number(at, late, time_form);
+    at = tt_encode_number(at, stack, stack_form);
     delta->addr = addr;
     delta->stamp += later;
     return at;

@@ -52,6 +52,34 @@ typedef enum TtKind {
 #define TT_BIRTH_TIME_BITS 5u
 #define TT_DEATH_TIME_BITS 7u
 
+/* The same for the writer, by the number's highest bit: what a number adds to the head, and from
+ * bit 12 on its length in bytes. A table has no branches, and what programs allocate is in no
+ * branch predictor. */
+#define TT_FORM_HEAD 0x7ffu /* bits of the head that forms tell */
+#define TT_FORM_LENGTH_SHIFT 12u
+#define TT_FORM(lengths, shift, code)                                                              \
+    (uint16_t)((code) << (shift) | ((lengths) >> ((code)*8) & 0xf) << TT_FORM_LENGTH_SHIFT)
+#define TT_ADDR_FORM(top) TT_FORM(TT_ADDR_LENGTHS, 3, ((top) > 7) + ((top) > 15) + ((top) > 23))
+#define TT_STACK_FORM(top) TT_FORM(TT_STACK_LENGTHS, 7, 1 + ((top) > 15) + ((top) > 23))
+#define TT_SIZE_FORM(top) TT_FORM(TT_SIZE_LENGTHS, 9, 1 + ((top) > 7) + ((top) > 15))
+/* By the highest bit of the doubled number and 1, as 0 takes no byte. */
+#define TT_TIME_FORM(top) TT_FORM(TT_TIME_LENGTHS, 5, ((top) > 0) + ((top) > 8) + ((top) > 16))
+
+#define TT_8_FORMS(F, n) F(n), F(n + 1), F(n + 2), F(n + 3), F(n + 4), F(n + 5), F(n + 6), F(n + 7)
+#define TT_64_FORMS(F)                                                                             \
+    TT_8_FORMS(F, 0), TT_8_FORMS(F, 8), TT_8_FORMS(F, 16), TT_8_FORMS(F, 24), TT_8_FORMS(F, 32),   \
+        TT_8_FORMS(F, 40), TT_8_FORMS(F, 48), TT_8_FORMS(F, 56)
+
+static const uint16_t tt_addr_forms[64] = {TT_64_FORMS(TT_ADDR_FORM)};
+static const uint16_t tt_stack_forms[64] = {TT_64_FORMS(TT_STACK_FORM)};
+static const uint16_t tt_size_forms[64] = {TT_64_FORMS(TT_SIZE_FORM)};
+static const uint16_t tt_time_forms[64] = {TT_64_FORMS(TT_TIME_FORM)};
+
+/* Index of the highest bit that is set; of 0 as of 1. */
+static inline unsigned tt_top_bit(uint64_t value) {
+    return 63u ^ (unsigned)__builtin_clzll(value | 1);
+}
+
 /* What differences are told against. One a lane on each side; its first event in a chunk is told
  * against the chunk's head. */
 typedef struct TtDelta {
