@@ -13,6 +13,8 @@
 
 #define PUBLIC __attribute__((visibility("default")))
 #define COLD __attribute__((cold, noinline))
+/* Entered by a jump from the public function of its name: who called that is its caller. */
+#define RECORDED static __attribute__((noinline))
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
@@ -34,98 +36,63 @@ static COLD bool find_real(void) {
     return __atomic_load_n(&tt_real_is_open, __ATOMIC_ACQUIRE);
 }
 
-static inline bool has_real(void) {
-    return LIKELY(__atomic_load_n(&tt_real_is_open, __ATOMIC_RELAXED)) || find_real();
+static inline bool is_open(void) {
+    return LIKELY(__atomic_load_n(&tt_real_is_open, __ATOMIC_RELAXED));
 }
 
 static inline __attribute__((always_inline)) void *note_birth(void *ptr, size_t size,
-                                                              TtCaller caller) {
+                                                              uint64_t cfa) {
     TtThread *thread = tt_session_thread();
 
     if (LIKELY(thread != NULL && ptr != NULL))
-        tt_record_birth(thread, TT_KIND_ALLOC, ptr, size, caller);
+        tt_record_birth(thread, TT_KIND_ALLOC, ptr, size, cfa);
     return ptr;
 }
 
-PUBLIC void *malloc(size_t size) {
-    if (UNLIKELY(!has_real()))
-        return serve_early(16, size);
-    return note_birth(tt_real.malloc(size), size, TT_CALLER());
+RECORDED void *record_malloc(size_t size) {
+    return note_birth(tt_real.malloc(size), size, TT_CFA());
 }
 
-/* Ours, by a name that no other library can take: is it the one in use? */
-extern void *tt_hook_malloc(size_t size) __THROW __attribute_malloc__ __attribute_alloc_size__((1))
-    __attribute__((alias("malloc"), visibility("hidden")));
-
-PUBLIC void free(void *ptr) {
-    if (UNLIKELY(ptr == NULL || tt_real_owns(ptr) || !has_real()))
+RECORDED void record_free(void *ptr) {
+    if (UNLIKELY(ptr == NULL || tt_real_owns(ptr)))
         return;
 
     TtThread *thread = tt_session_thread();
-    TtCaller caller = TT_CALLER();
-    if (LIKELY(thread != NULL)) {
-        if (UNLIKELY(tt_stack_is_loader(caller.ip)))
-            tt_stack_advance_epoch();
-        tt_record_death(thread, TT_KIND_FREE, ptr, caller);
-    }
+    uint64_t cfa = TT_CFA();
+    if (UNLIKELY(tt_stack_is_loader(tt_cfa_ip(cfa))))
+        tt_stack_advance_epoch();
+    if (LIKELY(thread != NULL))
+        tt_record_death(thread, TT_KIND_FREE, ptr, cfa);
     tt_real.free(ptr);
 }
 
-PUBLIC void *calloc(size_t count, size_t size) {
-    size_t total;
-
-    if (UNLIKELY(!has_real())) {
-        if (__builtin_mul_overflow(count, size, &total)) {
-            errno = ENOMEM;
-            return NULL;
-        }
-        return serve_early(16, total);
-    }
+RECORDED void *record_calloc(size_t count, size_t size) {
     void *ptr = tt_real.calloc(count, size);
-    return note_birth(ptr, count * size, TT_CALLER()); /* where it overflows, ptr is NULL */
+    return note_birth(ptr, count * size, TT_CFA()); /* where it overflows, ptr is NULL */
 }
 
 /* A block of the arena moves to the real allocator: born there, as far as the program knows. */
-static COLD void *move_from_arena(void *old, size_t size, TtCaller caller) {
+static COLD void *move_from_arena(void *old, size_t size, uint64_t cfa) {
     size_t old_size = tt_real_arena_size(old), len = old_size < size ? old_size : size;
-    void *ptr = has_real() ? tt_real.malloc(size) : serve_early(16, size);
+    void *ptr = is_open() || find_real() ? tt_real.malloc(size) : serve_early(16, size);
 
     if (ptr == NULL)
         return NULL;
     /* memcpy is the loader's to find, and it may not have come so far. */
     void *to = ptr;
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(old), "+c"(len) : : "memory");
-    return tt_real_owns(ptr) ? ptr : note_birth(ptr, size, caller);
+    return tt_real_owns(ptr) ? ptr : note_birth(ptr, size, cfa);
 }
 
-/* The lane tells that the block stays as it was. */
-static COLD void note_failure(TtThread *thread, uintptr_t frame) {
-    int kept_errno = errno;
-    TtThread *used = tt_record_begin(frame);
-
-    (void)thread;
-    if (used != NULL && tt_lane_reserve(used, 32)) {
-        TtRecordReallocFailed record = {.stamp = tt_clock_stamp()};
-        used->at += tt_encode_realloc_failed(used->at, 32, &record);
-        tt_lane_publish(used);
-    }
-    if (used != NULL)
-        tt_record_end(used);
-    errno = kept_errno;
-}
-
-static inline __attribute__((always_inline)) void *resize(void *old, size_t size, TtCaller caller) {
+static inline __attribute__((always_inline)) void *resize(void *old, size_t size, uint64_t cfa) {
     if (UNLIKELY(tt_real_owns(old)))
-        return move_from_arena(old, size, caller);
-    if (UNLIKELY(!has_real())) /* set aside: what the loader resizes for us is older than we are */
-        return tt_real.realloc(old, size);
-
+        return move_from_arena(old, size, cfa);
     TtThread *thread = tt_session_thread();
     if (UNLIKELY(thread == NULL))
         return tt_real.realloc(old, size);
     /* realloc(ptr, 0) frees (glibc, tcmalloc) or gives a block of its own (jemalloc): in either
      * case the old one has ended. */
-    tt_record_death(thread, size == 0 ? TT_KIND_FREE : TT_KIND_REALLOC_BEGIN, old, caller);
+    tt_record_death(thread, size == 0 ? TT_KIND_FREE : TT_KIND_REALLOC_BEGIN, old, cfa);
 
     void *ptr = tt_real.realloc(old, size);
     if (LIKELY(ptr != NULL)) {
@@ -133,87 +100,178 @@ static inline __attribute__((always_inline)) void *resize(void *old, size_t size
         thread = tt_session_thread();
         if (LIKELY(thread != NULL))
             tt_record_birth(thread, size == 0 ? TT_KIND_ALLOC : TT_KIND_REALLOC_END, ptr, size,
-                            caller);
+                            cfa);
     } else if (size != 0) {
-        note_failure(thread, caller.cfa);
+        tt_record_realloc_failed(old, cfa);
     }
     return ptr;
 }
 
-PUBLIC void *realloc(void *ptr, size_t size) {
-    TtCaller caller = TT_CALLER();
+RECORDED void *record_realloc(void *ptr, size_t size) {
+    uint64_t cfa = TT_CFA();
 
-    if (ptr == NULL) {
-        if (UNLIKELY(!has_real()))
-            return serve_early(16, size);
-        return note_birth(tt_real.realloc(NULL, size), size, caller);
-    }
-    return resize(ptr, size, caller);
+    if (ptr == NULL)
+        return note_birth(tt_real.realloc(NULL, size), size, cfa);
+    return resize(ptr, size, cfa);
 }
 
-/* glibc's reallocarray calls realloc; so do we, that no other allocator's be missed. */
-PUBLIC void *reallocarray(void *ptr, size_t count, size_t size) {
-    TtCaller caller = TT_CALLER();
+RECORDED int record_posix_memalign(void **ret_ptr, size_t alignment, size_t size) {
+    int r = tt_real.posix_memalign(ret_ptr, alignment, size);
+
+    if (LIKELY(r == 0))
+        note_birth(*ret_ptr, size, TT_CFA());
+    return r;
+}
+
+RECORDED void *record_aligned_alloc(size_t alignment, size_t size) {
+    return note_birth(tt_real.aligned_alloc(alignment, size), size, TT_CFA());
+}
+
+RECORDED void *record_memalign(size_t alignment, size_t size) {
+    return note_birth(tt_real.memalign(alignment, size), size, TT_CFA());
+}
+
+RECORDED void *record_valloc(size_t size) {
+    return note_birth(tt_real.valloc(size), size, TT_CFA());
+}
+
+RECORDED void *record_pvalloc(size_t size) {
+    return note_birth(tt_real.pvalloc(size), size, TT_CFA());
+}
+
+/* ---- Before the real allocator is open: the arena, or the first call of all ---- */
+
+static COLD void *begin_malloc(size_t size) {
+    return find_real() ? record_malloc(size) : serve_early(16, size);
+}
+
+static COLD void begin_free(void *ptr) {
+    if (ptr != NULL && !tt_real_owns(ptr) && find_real())
+        record_free(ptr);
+}
+
+static COLD void *begin_calloc(size_t count, size_t size) {
     size_t total;
 
+    if (find_real())
+        return record_calloc(count, size);
     if (__builtin_mul_overflow(count, size, &total)) {
         errno = ENOMEM;
         return NULL;
     }
-    if (ptr == NULL) {
-        if (UNLIKELY(!has_real()))
-            return serve_early(16, total);
-        return note_birth(tt_real.realloc(NULL, total), total, caller);
-    }
-    return resize(ptr, total, caller);
+    return serve_early(16, total);
 }
 
-PUBLIC int posix_memalign(void **ret_ptr, size_t alignment, size_t size) {
-    if (UNLIKELY(!has_real())) {
-        void *ptr = tt_real_arena_alloc(alignment, size);
-        if (ptr == NULL)
-            return ENOMEM;
-        *ret_ptr = ptr;
-        return 0;
-    }
-    int r = tt_real.posix_memalign(ret_ptr, alignment, size);
-    if (LIKELY(r == 0))
-        note_birth(*ret_ptr, size, TT_CALLER());
-    return r;
+static COLD void *begin_realloc(void *ptr, size_t size) {
+    if (find_real())
+        return record_realloc(ptr, size);
+    if (ptr == NULL)
+        return serve_early(16, size);
+    /* Set aside: what the loader resizes for us is older than we are. */
+    return tt_real_owns(ptr) ? move_from_arena(ptr, size, TT_CFA()) : tt_real.realloc(ptr, size);
 }
 
-PUBLIC void *aligned_alloc(size_t alignment, size_t size) {
-    if (UNLIKELY(!has_real()))
-        return serve_early(alignment, size);
-    return note_birth(tt_real.aligned_alloc(alignment, size), size, TT_CALLER());
+static COLD int begin_posix_memalign(void **ret_ptr, size_t alignment, size_t size) {
+    if (find_real())
+        return record_posix_memalign(ret_ptr, alignment, size);
+    void *ptr = tt_real_arena_alloc(alignment, size);
+    if (ptr == NULL)
+        return ENOMEM;
+    *ret_ptr = ptr;
+    return 0;
 }
+
+static COLD void *begin_aligned_alloc(size_t alignment, size_t size) {
+    return find_real() ? record_aligned_alloc(alignment, size) : serve_early(alignment, size);
+}
+
+static COLD void *begin_memalign(size_t alignment, size_t size) {
+    return find_real() ? record_memalign(alignment, size) : serve_early(alignment, size);
+}
+
+static COLD void *begin_valloc(size_t size) {
+    return find_real() ? record_valloc(size) : serve_early(4096, size);
+}
+
+static COLD void *begin_pvalloc(size_t size) {
+    return find_real() ? record_pvalloc(size) : serve_early(4096, (size + 4095) & ~(size_t)4095);
+}
+
+/* ---- What the program calls ---- */
+
+/* Three ways: not yet open; passed over, and gone again before anything is put on the stack, 17
+ * instructions for a birth, 27 for an end; or recorded. tt_real_is_open comes first: before it is
+ * set thread-local storage may not be there. */
+#define SERVE(passes, name, ...)                                                                   \
+    return UNLIKELY(!is_open()) ? begin_##name(__VA_ARGS__)                                        \
+           : passes             ? tt_real.name(__VA_ARGS__)                                        \
+                                : record_##name(__VA_ARGS__)
 
 extern void *memalign(size_t alignment, size_t size);
 extern void *pvalloc(size_t size);
+extern size_t malloc_usable_size(void *ptr);
+
+PUBLIC void *malloc(size_t size) { SERVE(tt_session_passes_birth(size), malloc, size); }
+
+/* Ours, by a name that no other library can take: is it the one in use? */
+extern void *tt_hook_malloc(size_t size) __THROW __attribute_malloc__ __attribute_alloc_size__((1))
+    __attribute__((alias("malloc"), visibility("hidden")));
+
+/* A free from the loader is looked at whoever is traced. */
+static inline __attribute__((always_inline)) bool passes_death(const void *ptr, uint64_t caller) {
+    return tt_session_passes_death(ptr) && !tt_real_owns(ptr) && !tt_stack_is_loader(caller);
+}
+
+PUBLIC void free(void *ptr) {
+    uint64_t caller = (uint64_t)__builtin_return_address(0);
+
+    SERVE(passes_death(ptr, caller), free, ptr);
+}
+
+/* Where the product overflows nothing will be born, whatever was counted. */
+PUBLIC void *calloc(size_t count, size_t size) {
+    SERVE(tt_session_passes_birth(count * size), calloc, count, size);
+}
+
+static inline __attribute__((always_inline)) void *serve_realloc(void *ptr, size_t size,
+                                                                 uint64_t caller) {
+    SERVE(passes_death(ptr, caller) && tt_session_passes_birth(size), realloc, ptr, size);
+}
+
+PUBLIC void *realloc(void *ptr, size_t size) {
+    return serve_realloc(ptr, size, (uint64_t)__builtin_return_address(0));
+}
+
+/* glibc's calls realloc; so do we, that no other allocator's be missed. */
+PUBLIC void *reallocarray(void *ptr, size_t count, size_t size) {
+    size_t total;
+
+    if (!__builtin_mul_overflow(count, size, &total))
+        return serve_realloc(ptr, total, (uint64_t)__builtin_return_address(0));
+    errno = ENOMEM;
+    return NULL;
+}
+
+PUBLIC int posix_memalign(void **ret_ptr, size_t alignment, size_t size) {
+    SERVE(tt_session_passes_birth(size), posix_memalign, ret_ptr, alignment, size);
+}
+
+PUBLIC void *aligned_alloc(size_t alignment, size_t size) {
+    SERVE(tt_session_passes_birth(size), aligned_alloc, alignment, size);
+}
 
 PUBLIC void *memalign(size_t alignment, size_t size) {
-    if (UNLIKELY(!has_real()))
-        return serve_early(alignment, size);
-    return note_birth(tt_real.memalign(alignment, size), size, TT_CALLER());
+    SERVE(tt_session_passes_birth(size), memalign, alignment, size);
 }
 
-PUBLIC void *valloc(size_t size) {
-    if (UNLIKELY(!has_real()))
-        return serve_early(4096, size);
-    return note_birth(tt_real.valloc(size), size, TT_CALLER());
-}
+PUBLIC void *valloc(size_t size) { SERVE(tt_session_passes_birth(size), valloc, size); }
 
-PUBLIC void *pvalloc(size_t size) {
-    if (UNLIKELY(!has_real()))
-        return serve_early(4096, (size + 4095) & ~(size_t)4095);
-    return note_birth(tt_real.pvalloc(size), size, TT_CALLER());
-}
+PUBLIC void *pvalloc(size_t size) { SERVE(tt_session_passes_birth(size), pvalloc, size); }
 
-extern size_t malloc_usable_size(void *ptr);
 PUBLIC size_t malloc_usable_size(void *ptr) {
     if (ptr == NULL)
         return 0;
-    if (UNLIKELY(tt_real_owns(ptr) || !has_real()))
-        return tt_real_owns(ptr) ? tt_real_arena_size(ptr) : 0;
-    return tt_real.malloc_usable_size(ptr);
+    if (UNLIKELY(tt_real_owns(ptr)))
+        return tt_real_arena_size(ptr);
+    return is_open() || find_real() ? tt_real.malloc_usable_size(ptr) : 0;
 }

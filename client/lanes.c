@@ -6,8 +6,8 @@
 
 #include "client/connect.h"
 #include "client/lane.h"
+#include "client/record.h"
 #include "client/send.h"
-#include "client/session.h"
 #include "client/sys.h"
 
 #define SEGMENTS_MAX 64
@@ -99,7 +99,7 @@ static void make_private(Segment *segment) {
 
 static bool is_at_work(const Segment *segment) {
     for (uint32_t i = 0; i < segment->lane_count; i++)
-        if (segment->threads[i].busy_frame != 0)
+        if (segment->threads[i].busy_frame > TT_BUSY_OPERATOR)
             return true;
     return false;
 }

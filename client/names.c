@@ -40,7 +40,7 @@ static void end_record(TtThread *thread, size_t len) {
 
 PUBLIC int tt_init(void) { return tt_session_start(); }
 
-static int track(const TtRecordVariable *variable, TtCaller caller) {
+static int track(const TtRecordVariable *variable, uint64_t cfa) {
     TtRecordVariable record = *variable;
     int error;
 
@@ -49,10 +49,10 @@ static int track(const TtRecordVariable *variable, TtCaller caller) {
     if (record.addr == 0)
         return 0;
     size_t len = 128 + record.name.len + record.type.len + record.file.len + record.function.len;
-    TtThread *thread = begin_record(caller.cfa, len, &error);
+    TtThread *thread = begin_record(cfa, len, &error);
     if (thread == NULL)
         return error;
-    record.stack = tt_stack_capture(thread, caller.ip, caller.cfa, caller.bp);
+    record.stack = tt_stack_capture(thread, tt_cfa_ip(cfa), cfa, tt_cfa_bp(cfa));
     if (record.stack == TT_STACK_ROOT)
         record.stack = TT_STACK_NONE;
     if (!tt_lane_reserve(thread, len)) { /* the stack's definitions took what there was */
@@ -68,7 +68,7 @@ PUBLIC int tt_track(const void *ptr, const char *name, const char *type) {
     return track(&(TtRecordVariable){.addr = (uint64_t)ptr,
                                      .name = string_of(name),
                                      .type = string_of(type)},
-                 TT_CALLER());
+                 TT_CFA());
 }
 
 PUBLIC int tt_track_at(const void *ptr, const char *name, const char *type, const char *file,
@@ -79,7 +79,7 @@ PUBLIC int tt_track_at(const void *ptr, const char *name, const char *type, cons
                                      .file = string_of(file),
                                      .line = line > 0 ? (uint64_t)line : 0,
                                      .function = string_of(function)},
-                 TT_CALLER());
+                 TT_CFA());
 }
 
 PUBLIC int tt_mark(const char *name) {
@@ -125,7 +125,7 @@ PUBLIC void tt_pause(void) {
     TtThread *thread = tt_session_thread();
 
     /* A hook that a handler calls us from within goes on when the handler has ended. */
-    if (tt_self.pause_depth++ == 0 && thread != NULL && thread->busy_frame == 0)
+    if (tt_self.pause_depth++ == 0 && thread != NULL && thread->busy_frame <= TT_BUSY_SAMPLED)
         thread->busy_frame = TT_BUSY_PAUSED;
 }
 
@@ -134,14 +134,14 @@ PUBLIC void tt_resume(void) {
 
     if (tt_self.pause_depth > 0 && --tt_self.pause_depth == 0 && thread != NULL &&
         thread->busy_frame == TT_BUSY_PAUSED)
-        thread->busy_frame = 0;
+        thread->busy_frame = tt_record_idle_frame();
 }
 
 PUBLIC void tt_report_alloc(const void *ptr, size_t size) {
     TtThread *thread = tt_session_thread();
 
     if (thread != NULL && ptr != NULL)
-        tt_record_birth(thread, TT_KIND_ALLOC, ptr, size, TT_CALLER());
+        tt_record_birth(thread, TT_KIND_ALLOC, ptr, size, TT_CFA());
 }
 
 PUBLIC void tt_report_realloc(const void *old, const void *ptr, size_t size) {
@@ -150,18 +150,17 @@ PUBLIC void tt_report_realloc(const void *old, const void *ptr, size_t size) {
     if (thread == NULL)
         return;
     if (old != NULL)
-        tt_record_death(thread, ptr != NULL ? TT_KIND_REALLOC_BEGIN : TT_KIND_FREE, old,
-                        TT_CALLER());
+        tt_record_death(thread, ptr != NULL ? TT_KIND_REALLOC_BEGIN : TT_KIND_FREE, old, TT_CFA());
     if (ptr != NULL)
         tt_record_birth(thread, old != NULL ? TT_KIND_REALLOC_END : TT_KIND_ALLOC, ptr, size,
-                        TT_CALLER());
+                        TT_CFA());
 }
 
 PUBLIC void tt_report_free(const void *ptr) {
     TtThread *thread = tt_session_thread();
 
     if (thread != NULL && ptr != NULL)
-        tt_record_death(thread, TT_KIND_FREE, ptr, TT_CALLER());
+        tt_record_death(thread, TT_KIND_FREE, ptr, TT_CFA());
 }
 
 void tt_names_end(void) {

@@ -88,7 +88,7 @@ static COLD void enter_operator(const void *ptr) {
     if (thread == NULL || thread->busy_frame > TT_BUSY_OPERATOR)
         return;
     thread->operator_ptr = ptr;
-    if (thread->busy_frame == 0)
+    if (thread->busy_frame <= TT_BUSY_SAMPLED)
         thread->busy_frame = TT_BUSY_OPERATOR;
 }
 
@@ -99,7 +99,7 @@ static COLD TtThread *leave_operator(const void *ptr) {
     if (thread == NULL)
         return NULL;
     if (thread->busy_frame == TT_BUSY_OPERATOR)
-        thread->busy_frame = 0;
+        thread->busy_frame = tt_record_idle_frame();
     bool is_recorded = thread->operator_ptr == ptr;
     thread->operator_ptr = NULL;
     return ptr == NULL || is_recorded ? NULL : thread;
@@ -109,11 +109,13 @@ static COLD TtThread *leave_operator(const void *ptr) {
     static void *next_##name; /* set once by tt_operators_init; NULL: there is none */             \
     void *name parameters;                                                                         \
     static COLD void *record_##name parameters {                                                   \
+        if (tt_session_passes_birth(size))                                                         \
+            return ((void *(*)parameters)next_##name)arguments;                                    \
         enter_operator(NULL);                                                                      \
         void *ptr = ((void *(*)parameters)next_##name)arguments;                                   \
         TtThread *thread = leave_operator(ptr);                                                    \
         if (thread != NULL)                                                                        \
-            tt_record_birth(thread, TT_KIND_ALLOC, ptr, size, TT_CALLER());                        \
+            tt_record_birth(thread, TT_KIND_ALLOC, ptr, size, TT_CFA());                           \
         return ptr;                                                                                \
     }                                                                                              \
     static COLD void *replace_##name parameters {                                                  \
@@ -132,9 +134,13 @@ static COLD TtThread *leave_operator(const void *ptr) {
     static void *next_##name;                                                                      \
     void name parameters;                                                                          \
     static COLD void record_##name parameters {                                                    \
+        if (tt_session_passes_death(ptr)) {                                                        \
+            ((void(*) parameters)next_##name) arguments;                                           \
+            return;                                                                                \
+        }                                                                                          \
         TtThread *thread = tt_session_thread();                                                    \
         if (thread != NULL && ptr != NULL)                                                         \
-            tt_record_death(thread, TT_KIND_FREE, ptr, TT_CALLER());                               \
+            tt_record_death(thread, TT_KIND_FREE, ptr, TT_CFA());                                  \
         enter_operator(ptr);                                                                       \
         ((void(*) parameters)next_##name) arguments;                                               \
         leave_operator(NULL);                                                                      \

@@ -2,6 +2,7 @@
 /* The cold ways into a lane: from within a hook, after one that never ended, in a pause. */
 #include "client/record.h"
 
+#include <errno.h>
 #include <signal.h>
 
 #include "client/extent.h"
@@ -35,12 +36,10 @@ static bool is_stale(const TtThread *thread, uintptr_t frame) {
     return frame >= thread->busy_frame && !is_on_signal_stack() && is_same_stack(thread, frame);
 }
 
-static uintptr_t idle_frame(void) { return tt_self.pause_depth > 0 ? TT_BUSY_PAUSED : 0; }
-
 static void resync(TtThread *thread) {
     tt_lane_resync(thread);
     thread->stack.frame_count = 0;
-    thread->busy_frame = idle_frame();
+    thread->busy_frame = tt_record_idle_frame();
 }
 
 /* The lane to write to where the thread's own may be busy, or NULL: the event is counted as
@@ -68,38 +67,74 @@ static void leave(TtThread *used, uintptr_t was) {
         tt_lanes_release_side(used);
 }
 
+/* A record of the lane's open reallocation. */
+#define TELL(used, name, Name)                                                                     \
+    do {                                                                                           \
+        TtRecord##Name record = {.stamp = tt_clock_stamp()};                                       \
+        if (tt_lane_reserve(used, 32)) {                                                           \
+            used->at += tt_encode_##name(used->at, 32, &record);                                   \
+            tt_lane_publish(used);                                                                 \
+        }                                                                                          \
+    } while (0)
+
+/* What a birth is to the daemon, which knows of the sample alone. Returns the kind to be recorded,
+ * or TT_KIND_CHUNK_END: none; or TT_KIND_RECORD: that the old block has gone. */
+static TtKind sample_birth(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size) {
+    bool was_sampled = kind == TT_KIND_REALLOC_END && thread->is_sampled_realloc;
+
+    thread->is_sampled_realloc = false;
+    if (tt_session_samples(thread, size)) {
+        tt_sample_put(addr);
+        return was_sampled ? TT_KIND_REALLOC_END : TT_KIND_ALLOC;
+    }
+    return was_sampled ? TT_KIND_RECORD : TT_KIND_CHUNK_END;
+}
+
 __attribute__((cold, noinline)) void
-tt_record_birth_cold(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size, TtCaller caller) {
+tt_record_birth_cold(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size, uint64_t cfa) {
     if (tt_self.pause_depth > 0)
         return;
     if (thread->busy_frame == TT_BUSY_OPERATOR)
         thread->operator_ptr = (const void *)addr;
+    if (tt_session.options.sample_bytes > 0 &&
+        (kind = sample_birth(thread, kind, addr, size)) == TT_KIND_CHUNK_END)
+        return;
 
-    TtThread *used = enter(thread, caller.cfa);
+    TtThread *used = enter(thread, cfa);
     if (used == NULL)
         return;
     uintptr_t was = used->busy_frame;
-    used->busy_frame = caller.cfa;
+    used->busy_frame = cfa;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    tt_record_birth_in(used, kind, addr, size, caller);
+    if (kind == TT_KIND_RECORD)
+        TELL(used, realloc_left, ReallocLeft);
+    else
+        tt_record_birth_in(used, kind, addr, size, cfa);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     leave(used, was);
 }
 
 __attribute__((cold, noinline)) void tt_record_death_cold(TtThread *thread, TtKind kind,
-                                                          uint64_t addr, TtCaller caller) {
+                                                          uint64_t addr, uint64_t cfa) {
     if (addr == (uint64_t)thread->operator_ptr) {
         thread->operator_ptr = NULL; /* told already */
         return;
     }
+    if (tt_session.options.sample_bytes > 0) {
+        bool is_sampled = tt_sample_take(addr);
 
-    TtThread *used = enter(thread, caller.cfa);
+        thread->is_sampled_realloc = kind == TT_KIND_REALLOC_BEGIN && is_sampled;
+        if (!is_sampled)
+            return;
+    }
+
+    TtThread *used = enter(thread, cfa);
     if (used == NULL)
         return;
     uintptr_t was = used->busy_frame;
-    used->busy_frame = caller.cfa;
+    used->busy_frame = cfa;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    tt_record_death_in(used, kind, addr, caller);
+    tt_record_death_in(used, kind, addr, cfa);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     leave(used, was);
 }
@@ -140,4 +175,26 @@ TtThread *tt_record_begin(uintptr_t frame) {
     return thread;
 }
 
-void tt_record_end(TtThread *used) { leave(used, used == tt_self.thread ? idle_frame() : 0); }
+void tt_record_end(TtThread *used) {
+    leave(used, used == tt_self.thread ? tt_record_idle_frame() : 0);
+}
+
+__attribute__((cold, noinline)) void tt_record_realloc_failed(const void *old, uintptr_t frame) {
+    int kept_errno = errno;
+    TtThread *used = tt_record_begin(frame);
+
+    if (used != NULL) {
+        bool is_told = true;
+
+        if (tt_session.options.sample_bytes > 0) {
+            is_told = tt_self.thread->is_sampled_realloc;
+            tt_self.thread->is_sampled_realloc = false;
+            if (is_told)
+                tt_sample_put((uint64_t)old);
+        }
+        if (is_told)
+            TELL(used, realloc_failed, ReallocFailed);
+        tt_record_end(used);
+    }
+    errno = kept_errno;
+}

@@ -6,28 +6,30 @@
 #include "client/lane.h"
 #include "client/session.h"
 
-/* Where a hook was called from. */
-typedef struct TtCaller {
-    uint64_t ip;
-    uint64_t cfa;
-    uint64_t bp;
-} TtCaller;
-
-/* Of the function it stands in, which thereby keeps a frame pointer. */
-#define TT_CALLER()                                                                                \
-    ((TtCaller){.ip = (uint64_t)__builtin_return_address(0),                                       \
-                .cfa = (uint64_t)__builtin_frame_address(0) + 16,                                  \
-                .bp = *(const uint64_t *)__builtin_frame_address(0)})
+/* Who called the function that this stands in, which thereby keeps a frame pointer: its stack
+ * pointer before the call. The rest is read from there when it is wanted, rather than kept over the
+ * real call. */
+#define TT_CFA() ((uint64_t)__builtin_frame_address(0) + 16)
+static inline uint64_t tt_cfa_ip(uint64_t cfa) { return ((const uint64_t *)cfa)[-1]; }
+static inline uint64_t tt_cfa_bp(uint64_t cfa) { return ((const uint64_t *)cfa)[-2]; }
 
 /* In place of busy_frame, for a hook to look twice though none is at work. */
-#define TT_BUSY_PAUSED 1u   /* in tt_pause */
-#define TT_BUSY_OPERATOR 2u /* in an allocator's own operator new or delete (operators.c) */
+#define TT_BUSY_SAMPLED 1u  /* is this block in the sample? */
+#define TT_BUSY_PAUSED 2u   /* in tt_pause */
+#define TT_BUSY_OPERATOR 3u /* in an allocator's own operator new or delete (operators.c) */
+
+/* The calling thread's busy_frame while no hook is at work. */
+static inline uintptr_t tt_record_idle_frame(void) {
+    if (tt_self.pause_depth > 0)
+        return TT_BUSY_PAUSED;
+    return tt_session.options.sample_bytes > 0 ? TT_BUSY_SAMPLED : 0;
+}
 
 /* As tt_record_birth and _death, for a thread whose busy_frame is not 0. A pause holds for births
  * alone: a block that was born traced must not live for ever. */
 void tt_record_birth_cold(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size,
-                          TtCaller caller);
-void tt_record_death_cold(TtThread *thread, TtKind kind, uint64_t addr, TtCaller caller);
+                          uint64_t cfa);
+void tt_record_death_cold(TtThread *thread, TtKind kind, uint64_t addr, uint64_t cfa);
 
 /* A block whose address is not 16-aligned, or with a size that the packed form cannot tell. */
 void tt_record_wide(TtThread *thread, TtOp op, uint64_t addr, uint64_t size, uint32_t stack);
@@ -40,8 +42,8 @@ static inline bool tt_record_is_packable(uint64_t addr, uint64_t size) {
 }
 
 static inline __attribute__((always_inline)) void
-tt_record_birth_in(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size, TtCaller caller) {
-    uint32_t stack = tt_stack_capture(thread, caller.ip, caller.cfa, caller.bp);
+tt_record_birth_in(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size, uint64_t cfa) {
+    uint32_t stack = tt_stack_capture(thread, tt_cfa_ip(cfa), cfa, tt_cfa_bp(cfa));
 
     if (__builtin_expect(stack == TT_STACK_ROOT || !tt_lane_reserve(thread, TT_EVENT_MAX), 0)) {
         tt_lane_drop(thread);
@@ -58,12 +60,12 @@ tt_record_birth_in(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size, 
     tt_lane_publish(thread);
 }
 
-static inline __attribute__((always_inline)) void
-tt_record_death_in(TtThread *thread, TtKind kind, uint64_t addr, TtCaller caller) {
+static inline __attribute__((always_inline)) void tt_record_death_in(TtThread *thread, TtKind kind,
+                                                                     uint64_t addr, uint64_t cfa) {
     uint32_t stack = TT_STACK_NONE;
 
     if (__builtin_expect(tt_session.options.records_free_stacks, 0))
-        stack = tt_stack_capture(thread, caller.ip, caller.cfa, caller.bp);
+        stack = tt_stack_capture(thread, tt_cfa_ip(cfa), cfa, tt_cfa_bp(cfa));
     if (__builtin_expect(stack == TT_STACK_ROOT || !tt_lane_reserve(thread, TT_EVENT_MAX), 0)) {
         tt_lane_drop(thread);
         return;
@@ -80,31 +82,34 @@ tt_record_death_in(TtThread *thread, TtKind kind, uint64_t addr, TtCaller caller
 
 /* Records that a block was born: after the real allocation. errno is kept. */
 static inline __attribute__((always_inline)) void
-tt_record_birth(TtThread *thread, TtKind kind, const void *ptr, uint64_t size, TtCaller caller) {
+tt_record_birth(TtThread *thread, TtKind kind, const void *ptr, uint64_t size, uint64_t cfa) {
     if (__builtin_expect(thread->busy_frame != 0, 0)) {
-        tt_record_birth_cold(thread, kind, (uint64_t)ptr, size, caller);
+        tt_record_birth_cold(thread, kind, (uint64_t)ptr, size, cfa);
         return;
     }
-    thread->busy_frame = caller.cfa;
+    thread->busy_frame = cfa;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    tt_record_birth_in(thread, kind, (uint64_t)ptr, size, caller);
+    tt_record_birth_in(thread, kind, (uint64_t)ptr, size, cfa);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     thread->busy_frame = 0;
 }
 
 /* Records that a block is about to die: before the real call. errno is kept. */
-static inline __attribute__((always_inline)) void
-tt_record_death(TtThread *thread, TtKind kind, const void *ptr, TtCaller caller) {
+static inline __attribute__((always_inline)) void tt_record_death(TtThread *thread, TtKind kind,
+                                                                  const void *ptr, uint64_t cfa) {
     if (__builtin_expect(thread->busy_frame != 0, 0)) {
-        tt_record_death_cold(thread, kind, (uint64_t)ptr, caller);
+        tt_record_death_cold(thread, kind, (uint64_t)ptr, cfa);
         return;
     }
-    thread->busy_frame = caller.cfa;
+    thread->busy_frame = cfa;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    tt_record_death_in(thread, kind, (uint64_t)ptr, caller);
+    tt_record_death_in(thread, kind, (uint64_t)ptr, cfa);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     thread->busy_frame = 0;
 }
+
+/* The real reallocation of @old failed: its end, told before, is taken back. errno is kept. */
+void tt_record_realloc_failed(const void *old, uintptr_t frame);
 
 /* Enters the lane for a record that is none of a block's; NULL: not now. tt_record_end leaves. */
 TtThread *tt_record_begin(uintptr_t frame);

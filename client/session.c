@@ -22,8 +22,13 @@
 #include "client/send.h"
 #include "client/sys.h"
 
-#define LOOK_EVERY_HOOKS 1024u    /* untraced hooks of a thread between two looks at the clock */
+#define LOOK_EVERY_BYTES 65536u   /* untraced, of a thread, between two looks at the clock */
 #define LOOK_EVERY_NS 1000000000u /* and between two looks for a daemon */
+
+/* So that no countdown ends in a process's life. */
+#define PASS_FOR_GOOD ((uint64_t)INT64_MAX)
+
+static const _Atomic uint32_t always_zero;
 
 __thread TtSelf tt_self __attribute__((tls_model("initial-exec"))) = {.generation = TT_SELF_NONE};
 TtGate tt_gate; /* all zeros: only anonymous memory can be wiped */
@@ -64,7 +69,7 @@ static size_t write_hello(void) {
         .start_monotonic_ns = now,
         .start_realtime_ns = tt_sys_realtime_ns(),
         .page_size = getauxval(AT_PAGESZ),
-        .sample_bytes = 0,
+        .sample_bytes = tt_session.options.sample_bytes,
         .flags = (tt_session.options.is_lossless ? TT_HELLO_LOSSLESS : 0) |
                  (tt_session.options.records_free_stacks ? TT_HELLO_FREE_STACKS : 0) |
                  (tt_session.options.is_dormant ? TT_HELLO_DORMANT : 0),
@@ -105,11 +110,13 @@ static int greet(int fd) {
     return tt_connect_take_lanes(message, (size_t)len, memory_fd);
 }
 
-/* Under the lock. */
-static int start_locked(void) {
+/* Under the lock. @is_child: of a process whose blocks it has, sampled as they were. */
+static int start_locked(bool is_child) {
     if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) != TT_GATE_SHUT)
         return 0;
 
+    if (tt_session.options.sample_bytes > 0 && tt_sample_init() < 0)
+        return -ENOMEM;
     int fd = tt_connect_open();
     if (fd < 0)
         return fd;
@@ -122,6 +129,8 @@ static int start_locked(void) {
         return r;
     }
     tt_stack_restart_session();
+    if (!is_child)
+        tt_sample_clear();
     atomic_store_explicit(&tt_gate.generation, ++last_generation, memory_order_release);
     return 0;
 }
@@ -160,7 +169,7 @@ static void begin_as_child(void) {
         tt_session.is_barred |= !tt_session.options.follows;
         is_beginning = true; /* all that it has done so far it did before it was a process */
         if (was_traced && !tt_session.is_barred)
-            start_locked();
+            start_locked(true);
         is_beginning = false;
     }
     tt_lock_release(&tt_gate.lock, &mask);
@@ -191,16 +200,31 @@ int tt_session_start(void) {
     if (tt_sys_getpid() != tt_session.pid)
         return -EPERM; /* a vfork child: the memory is its parent's, the process is not */
     tt_lock_take(&tt_gate.lock, &mask);
-    int r = start_locked();
+    int r = start_locked(false);
     tt_lock_release(&tt_gate.lock, &mask);
     return r;
 }
 
+static void pass(uint64_t bytes, uint32_t generation, const _Atomic uint32_t *pass_while) {
+    tt_self.pass_generation = generation;
+    tt_self.pass_while = pass_while;
+    tt_self.pass_bytes = bytes;
+}
+
+bool tt_session_samples(TtThread *thread, uint64_t size) {
+    uint64_t weight = tt_sample_weight(size);
+
+    if (tt_self.pass_bytes > weight) {
+        tt_self.pass_bytes -= weight;
+        return false;
+    }
+    pass(tt_sample_draw(&thread->lot, tt_session.options.sample_bytes), thread->generation,
+         &always_zero);
+    return true;
+}
+
 /* Rarely: has a daemon come? */
 static void look_again(void) {
-    if (tt_self.countdown++ % LOOK_EVERY_HOOKS != 0)
-        return;
-
     uint64_t now = tt_sys_monotonic_ns();
     uint64_t due = atomic_load_explicit(&next_look_ns, memory_order_relaxed);
     if (now < due ||
@@ -208,6 +232,15 @@ static void look_again(void) {
                                                  memory_order_relaxed, memory_order_relaxed))
         return;
     tt_session_start();
+}
+
+/* Where no two threads begin alike. */
+static void begin_sampling(TtThread *thread) {
+    thread->lot = (tt_clock_stamp() << 24 ^ (uint64_t)(uintptr_t)thread ^ thread->tid) | 1;
+    for (int i = 0; i < 4; i++) /* the first of similar states are similar */
+        tt_sample_draw(&thread->lot, 1);
+    pass(tt_sample_draw(&thread->lot, tt_session.options.sample_bytes), thread->generation,
+         &always_zero);
 }
 
 static TtThread *attach(uint32_t generation) {
@@ -221,10 +254,12 @@ static TtThread *attach(uint32_t generation) {
         if (tt_sys_getpid() == tt_session.pid)
             thread = tt_lanes_attach(tt_sys_gettid());
         if (thread != NULL) {
-            if (tt_self.pause_depth > 0)
-                thread->busy_frame = TT_BUSY_PAUSED;
             tt_self.thread = thread;
             tt_self.generation = generation;
+            tt_self.pass_bytes = 0;
+            thread->busy_frame = tt_record_idle_frame();
+            if (tt_session.options.sample_bytes > 0)
+                begin_sampling(thread);
         } else {
             /* Declared, though no lane can tell of it. */
             atomic_fetch_add_explicit(&tt_session.control->dropped_events, 1, memory_order_relaxed);
@@ -238,6 +273,8 @@ __attribute__((cold, noinline)) TtThread *tt_session_thread_slow(void) {
     uint32_t generation = atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
 
     if (generation <= TT_GATE_SHUT) {
+        if (tt_session.is_barred)
+            pass(PASS_FOR_GOOD, generation, &always_zero);
         if (tt_session.is_barred || !tt_session.is_ready)
             return NULL;
         if (generation == TT_GATE_FORKED)
@@ -245,12 +282,17 @@ __attribute__((cold, noinline)) TtThread *tt_session_thread_slow(void) {
         else
             look_again();
         generation = atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
-        if (generation <= TT_GATE_SHUT)
+        if (generation <= TT_GATE_SHUT) {
+            pass(tt_session.is_barred ? PASS_FOR_GOOD : LOOK_EVERY_BYTES, generation, &always_zero);
             return NULL;
+        }
     }
+    const _Atomic uint32_t *is_recording = &tt_session.control->is_recording;
     if (tt_self.generation == generation ||
-        atomic_load_explicit(&tt_session.control->is_recording, memory_order_relaxed) == 0)
-        return NULL; /* dormant */
+        atomic_load_explicit(is_recording, memory_order_relaxed) == 0) {
+        pass(PASS_FOR_GOOD, generation, is_recording); /* dormant */
+        return NULL;
+    }
     return attach(generation);
 }
 

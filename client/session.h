@@ -3,11 +3,16 @@
  *
  * A hook asks one question first: does the calling thread's generation equal the gate's? The gate
  * lies in a page that the kernel zeroes in a forked child (MADV_WIPEONFORK: also after _Fork and
- * raw clone, where no atfork handler runs). */
+ * raw clone, where no atfork handler runs).
+ *
+ * Before that it asks whether the thread is passing: counting down the bytes up to where there is
+ * something to do, be it the next sample, be it, untraced, the next look for a daemon. Of a thread
+ * that has everything recorded the countdown stands at 0. */
 #pragma once
 
 #include "client/clock.h"
 #include "client/lock.h"
+#include "client/sample.h"
 #include "client/thread.h"
 
 #define TT_GATE_FORKED                                                                             \
@@ -18,8 +23,10 @@
 typedef struct TtSelf {
     TtThread *thread;     /* this thread's lane, valid for its generation */
     uint32_t generation;  /* of the session that the lane belongs to, or TT_SELF_NONE */
-    uint32_t countdown;   /* untraced hooks until the next look for a daemon */
     uint32_t pause_depth; /* tt_pause; outlives the lane */
+    uint64_t pass_bytes;  /* blocks that are less in all are passed over; 0: none */
+    const _Atomic uint32_t *pass_while; /* as long as this is 0, */
+    uint32_t pass_generation;           /* and the gate stands at that */
 } TtSelf;
 
 extern __thread TtSelf tt_self __attribute__((tls_model("initial-exec")));
@@ -57,6 +64,31 @@ typedef struct TtSession {
 
 extern TtSession tt_session;
 extern const char *tt_program_path; /* of the executable, for the hello and the module table */
+
+static inline __attribute__((always_inline)) bool tt_session_is_passing(void) {
+    return tt_self.pass_generation ==
+               atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) &&
+           atomic_load_explicit(tt_self.pass_while, memory_order_relaxed) == 0;
+}
+
+/* Is a block to be passed over? Counts it down. */
+static inline __attribute__((always_inline)) bool tt_session_passes_birth(size_t size) {
+    uint64_t weight = tt_sample_weight(size);
+
+    if (tt_self.pass_bytes <= weight || !tt_session_is_passing())
+        return false;
+    tt_self.pass_bytes -= weight;
+    return true;
+}
+
+/* Is a block's end to be passed over? */
+static inline __attribute__((always_inline)) bool tt_session_passes_death(const void *ptr) {
+    return tt_self.pass_bytes != 0 && tt_session_is_passing() && !tt_sample_may_hold(ptr);
+}
+
+/* From the place of a block of @size bytes: is it in the sample? Counts down, to the next point
+ * where it is. Only in a sampled session. */
+bool tt_session_samples(TtThread *thread, uint64_t size);
 
 /* Cold half of tt_session_thread: attaches, looks for a daemon, notices a fork. NULL: untraced. */
 TtThread *tt_session_thread_slow(void);

@@ -31,6 +31,8 @@ typedef struct TtThread {
     uint32_t chunk_count; /* chunks in the ring, a power of two */
     uint64_t gap_count;   /* events lost since the last gap record */
     uint64_t gap_first_stamp, gap_last_stamp;
+    uint64_t lot;             /* random bits of the sampling */
+    bool is_sampled_realloc;  /* the block of the reallocation at work was in the sample */
     const void *operator_ptr; /* the block of the operator at work (operators.c) */
     char name[16];
 
