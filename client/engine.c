@@ -15,6 +15,7 @@
 
 #include "client/glibc.h"
 #include "client/levels.h"
+#include "client/object.h"
 #include "client/rules.h"
 #include "client/sys.h"
 
@@ -196,7 +197,7 @@ static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *r
     struct dl_find_object object;
     uint64_t head, more;
 
-    if (_dl_find_object((void *)ip, &object) != 0 || object.dlfo_eh_frame == NULL)
+    if (!tt_object_find(ip, &object) || object.dlfo_eh_frame == NULL)
         return -UNW_ENOINFO;
 
     uint64_t table = (uint64_t)object.dlfo_eh_frame;

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "client/clock.h"
-#include "client/glibc.h"
 #include "client/lane.h"
 #include "client/lock.h"
+#include "client/object.h"
 #include "client/pages.h"
 #include "client/rules.h"
 #include "client/session.h"
@@ -221,7 +221,7 @@ static uint32_t find_or_add(const struct dl_find_object *object, uint64_t finger
 static __attribute__((noinline)) uint64_t start_of(uint64_t addr) {
     struct dl_find_object object;
 
-    return _dl_find_object((void *)addr, &object) == 0 ? (uint64_t)object.dlfo_map_start : 0;
+    return tt_object_find(addr, &object) ? (uint64_t)object.dlfo_map_start : 0;
 }
 
 static __attribute__((cold, noinline)) uint64_t find_unseen(uint64_t addr, uint32_t epoch) {
@@ -230,7 +230,7 @@ static __attribute__((cold, noinline)) uint64_t find_unseen(uint64_t addr, uint3
     uint32_t id = 0;
 
     tt_lock_take(&lock, &mask);
-    if (_dl_find_object((void *)addr, &object) == 0)
+    if (tt_object_find(addr, &object))
         id = find_or_add(&object, fingerprint_of(&object));
     if (id != 0)
         atomic_store_explicit(&modules[id - 1].epoch, epoch, memory_order_release);
@@ -324,7 +324,7 @@ void tt_modules_announce(TtThread *thread, uint64_t id, uint64_t ip, uint32_t se
     uint64_t mask;
     size_t count = 0;
 
-    if (_dl_find_object((void *)(ip - 1), &announced.object) != 0)
+    if (!tt_object_find(ip - 1, &announced.object))
         return; /* not with an address on our own stack */
     announced.module = (TtRecordModule){.id = id, .stamp = tt_clock_stamp()};
     tt_lock_take(&lock, &mask);

@@ -22,6 +22,7 @@
 #include "client/glibc.h"
 #include "client/intern.h"
 #include "client/modules.h"
+#include "client/object.h"
 
 #include <errno.h>
 #include <ucontext.h>
@@ -491,6 +492,7 @@ int tt_stack_init(void) {
         tt_loader_size = (uint64_t)loader.dlfo_map_end - tt_loader_start;
     }
     tt_extent_init();
+    tt_object_init();
     find_context_end();
     if ((r = tt_rules_init()) < 0 || (r = tt_intern_init()) < 0 || (r = tt_modules_init()) < 0)
         return r;
