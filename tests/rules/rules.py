@@ -68,6 +68,8 @@ def files_of(root, *suffixes):
         )
         for name in sorted(names):
             path = pathlib.Path(folder, name)
+            if name == ".git":  # of a worktree: a file, with the path of its repository
+                continue
             if not suffixes or path.suffix in suffixes:
                 yield path.relative_to(root)
 
