@@ -454,10 +454,20 @@ void tt_feed_close(TtFeed *feed, gint64 deadline_us) {
 
 /* -- Life ------------------------------------------------------------------------------------- */
 
+static void note_sleep(gpointer data) {
+    TtFeed *feed = data;
+
+    if (!is_over(feed))
+        tt_session_add_doubt(feed->session, "The program was asleep for a while: what it allocated "
+                                            "and freed then is not known.");
+}
+
 static void begin(gpointer data) {
     TtFeed *feed = data;
 
     feed->session = tt_session_new(feed->info, &feed->limits);
+    if (feed->info->hello_flags & TT_HELLO_DORMANT)
+        note_sleep(feed);
     feed->merger = tt_merger_new(feed->session, &feed->clock, feed->backlog, feed->ahead_max);
     tt_merger_add_segment(feed->merger, &g_array_index(feed->segments, TtSegment, 0));
     feed->socket_source =
@@ -554,6 +564,9 @@ gboolean tt_feed_was_replaced_by(TtFeed *feed, TtProcess *newcomer) {
 }
 
 void tt_feed_set_recording(TtFeed *feed, gboolean is_recording) {
+    /* Ahead of the events that come after it. */
+    if (!is_recording)
+        tt_worker_call(feed->worker, note_sleep, feed);
     g_mutex_lock(&feed->lock);
     if (feed->control)
         /* Nothing is published by it: a hook sees it sooner or later. */

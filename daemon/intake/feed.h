@@ -55,7 +55,7 @@ TtSessionCard *tt_feed_make_card(TtFeed *feed);
 /* Whether @newcomer is the process of this feed after an exec. Any thread. */
 gboolean tt_feed_was_replaced_by(TtFeed *feed, TtProcess *newcomer);
 
-/* Wakes a dormant program, or puts it to sleep. Any thread. */
+/* Wakes a dormant program, or puts it to sleep, which its session then says. Any thread. */
 void tt_feed_set_recording(TtFeed *feed, gboolean is_recording);
 
 /* What follows is for the worker's thread alone (tt_worker_send, tt_worker_call). */

@@ -91,8 +91,9 @@ void tt_session_free_unknown(TtSession *session, const TtEvent *event) {
     }
     if (tt_session_is_sampled(session)) /* of a block that is not in the sample */
         return;
-    /* Searching costs as much as dozens of events, and a program may do nothing else. */
-    if (session->lookback_credit >= LOOKBACK_EVENTS) {
+    /* Searching costs as much as dozens of events, and a program may do nothing else. Where events
+     * are missing, another block may have been born at the address and nobody saw it. */
+    if (session->lookback_credit >= LOOKBACK_EVENTS && !tt_session_has_missed(session)) {
         session->lookback_credit -= LOOKBACK_EVENTS;
         if (tt_history_has_recent(&session->history, event->addr, LOOKBACK_FREES)) {
             session->double_frees++;

@@ -109,6 +109,12 @@ static inline guint64 tt_session_count_events(const TtSession *session) {
            session->double_frees;
 }
 
+/* Whether events are known to be missing: then a block may have been born or freed unseen. */
+static inline gboolean tt_session_has_missed(const TtSession *session) {
+    return session->gaps->len > 0 || session->dropped_events > 0 || session->doubts->len > 0 ||
+           session->info->untraced_before_ns > 0 || session->info->sample_bytes > 0;
+}
+
 static inline guint64 tt_session_tick_ns(const TtSession *session, guint64 tick) {
     return tt_timescale_ns(&session->info->timescale, session->start_stamp + tick);
 }

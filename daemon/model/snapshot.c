@@ -96,10 +96,8 @@ static TtCompleteness copy_completeness(const TtSession *session) {
 
     /* A double free is the program's fault, not the books'. A stack that was cut is declared, and
      * its blocks are counted where they belong as far as it goes. */
-    completeness.exact = completeness.dropped_events == 0 && session->gaps->len == 0 &&
-                         completeness.unknown_frees == 0 && completeness.synthesized_frees == 0 &&
-                         completeness.untraced_before_ns == 0 && completeness.doubts->len == 0 &&
-                         session->info->sample_bytes == 0;
+    completeness.exact = !tt_session_has_missed(session) && completeness.unknown_frees == 0 &&
+                         completeness.synthesized_frees == 0 && completeness.doubts->len == 0;
     return completeness;
 }
 

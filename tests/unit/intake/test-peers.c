@@ -373,6 +373,29 @@ static void test_fault_G16_no_descriptors_left(void) {
 
 /* -- What is asked ---------------------------------------------------------------------------- */
 
+static gboolean is_exact(const Place *place, const Program *program) {
+    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place->intake, program->id, NULL);
+
+    return tt_snapshot_get_completeness(held->snapshot)->exact;
+}
+
+static void test_sleep_is_declared(void) {
+    Place place;
+    Program program;
+
+    place_open(&place, 0);
+    start_program(&place, &program, 0);
+    allocate(&program, 0, 5);
+    g_assert_true(tt_intake_set_recording(place.intake, program.id, TRUE, NULL));
+    g_assert_true(is_exact(&place, &program)); /* was never asleep */
+    g_assert_true(tt_intake_set_recording(place.intake, program.id, FALSE, NULL));
+    g_assert_true(tt_intake_set_recording(place.intake, program.id, TRUE, NULL));
+    allocate(&program, 1, 5);
+    g_assert_false(is_exact(&place, &program));
+    program_stop(&program);
+    place_close(&place);
+}
+
 static void test_marks_and_dormancy(void) {
     Place place;
     Program program;
@@ -393,6 +416,7 @@ static void test_marks_and_dormancy(void) {
     g_assert_cmpuint(count, ==, 1);
     g_assert_cmpstr(marks[0].name, ==, "five");
     g_assert_cmpuint(marks[0].live_blocks, ==, 5);
+    g_assert_false(tt_snapshot_get_completeness(held->snapshot)->exact); /* before it was woken */
     program_stop(&program);
     g_clear_pointer(&held, tt_held_snapshot_free);
     place_close(&place);
@@ -484,6 +508,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/intake-peers/fault_G16_no_descriptors_left",
                     test_fault_G16_no_descriptors_left);
     g_test_add_func("/intake-peers/marks_and_dormancy", test_marks_and_dormancy);
+    g_test_add_func("/intake-peers/sleep_is_declared", test_sleep_is_declared);
     g_test_add_func("/intake-peers/program_asks_for_its_own_export",
                     test_program_asks_for_its_own_export);
     return g_test_run();

@@ -254,7 +254,7 @@ static void miss(Oracle *oracle, guint64 addr) {
     guint first =
         oracle->freed->len - MIN(oracle->freed->len, MIN(oracle->history_limit, LOOKBACK));
 
-    if (oracle->lookback_credit < LOOKBACK_PRICE)
+    if (oracle->lookback_credit < LOOKBACK_PRICE || oracle->has_gap)
         first = oracle->freed->len;
     else
         oracle->lookback_credit -= LOOKBACK_PRICE;
@@ -381,6 +381,7 @@ void oracle_leave_realloc(Oracle *oracle, guint thread, guint64 stamp) {
 
 void oracle_forget_thread(Oracle *oracle, guint thread, guint64 stamp) {
     oracle->now_ns = stamp - START_STAMP;
+    oracle->has_gap = TRUE;
     reopen(oracle, thread);
     oracle->threads[thread].last_id = 0;
 }

@@ -96,6 +96,21 @@ static void end_amid_realloc_is_declared(void) {
     simple_check_balance(snapshot);
 }
 
+/* Another block may have been born there meanwhile. */
+static void double_free_is_not_charged_where_events_are_missing(void) {
+    g_autoptr(TtSession) session = simple_new(NULL);
+    TtRecordGap gap = {.stamp = SIMPLE_START + 2, .first_stamp = SIMPLE_START + 2, .count = 1};
+
+    simple_apply(session, TT_OP_ALLOC, 0, 1, 0x1000, 100);
+    simple_apply(session, TT_OP_FREE, 0, 2, 0x1000, 0);
+    tt_session_add_gap(session, 0, &gap);
+    simple_apply(session, TT_OP_FREE, 0, 3, 0x1000, 0);
+
+    g_autoptr(TtSnapshot) snapshot = simple_look(session);
+    g_assert_cmpuint(tt_snapshot_get_completeness(snapshot)->double_frees, ==, 0);
+    g_assert_cmpuint(tt_snapshot_get_completeness(snapshot)->unknown_frees, ==, 1);
+}
+
 static void double_free_is_told_from_unknown(void) {
     g_autoptr(TtSession) session = simple_new(NULL);
 
@@ -454,6 +469,7 @@ int main(int argc, char **argv) {
     TEST(failed_realloc_changes_nothing);
     TEST(end_amid_realloc_is_declared);
     TEST(double_free_is_told_from_unknown);
+    TEST(double_free_is_not_charged_where_events_are_missing);
     TEST(stamps_never_run_backwards);
     TEST(state_may_become_better_known);
     TEST(stacks_name_their_modules);
