@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# verify.sh SOURCE-DIR BUILD-DIR: systemd itself reads the units, and has nothing to say.
+# verify.sh SOURCE-DIR BUILD-DIR: systemd itself reads the units, and has nothing to say; and would
+# start the control socket along with the events socket.
 # Exit 77, a skip, where that cannot be.
 set -eu
 
@@ -26,5 +27,23 @@ esac
 said=$(printf '%s\n' "$said" | grep tt-daemon || true)
 if [ "$status" -ne 0 ] || [ -n "$said" ]; then
     printf '%s\n' "$said"
+    exit 1
+fi
+
+manager=/lib/systemd/systemd
+if [ ! -x "$manager" ] || ! command -v setpriv >/dev/null; then
+    echo "what it would start was not asked: no $manager, or no setpriv"
+    exit 0
+fi
+# A manager in a dry run, which root is not allowed.
+as_user=
+if [ "$(id -u)" -eq 0 ]; then
+    chown -R nobody "$units"
+    as_user="setpriv --reuid=nobody --regid=nogroup --clear-groups"
+fi
+jobs=$($as_user env XDG_RUNTIME_DIR="$units" HOME="$units" SYSTEMD_UNIT_PATH="$units" \
+    timeout 30 "$manager" --user --test --unit=tt-daemon-events.socket 2>&1)
+if ! printf '%s\n' "$jobs" | grep -q 'Action: tt-daemon-control.socket -> start'; then
+    printf '%s\n' "$jobs" | grep Action || printf '%s\n' "$jobs"
     exit 1
 fi

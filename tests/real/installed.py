@@ -4,6 +4,7 @@
 example of the README, built with it as users build; and the public header under every standard."""
 
 import atexit
+import json
 import os
 import pathlib
 import re
@@ -40,9 +41,11 @@ def installed():
     return _prefix
 
 
-def run_meson(*words):
+def run_meson(*words, **variables):
     ttlib.need("meson")
-    result = subprocess.run(["meson", *words], env=ttlib.clean_env(), capture_output=True, text=True)
+    result = subprocess.run(
+        ["meson", *words], env=ttlib.clean_env(variables), capture_output=True, text=True
+    )
     check_equal(result.returncode, 0, f"meson {words[0]}: {result.stdout[-2000:]} {result.stderr}")
 
 
@@ -118,6 +121,28 @@ def installed_tree_is_whole():
         r"share/.*\.schema\.json",
     ):
         check(any(re.fullmatch(pattern, path) for path in found), f"{pattern} among {found}")
+
+
+@case
+def units_lie_where_the_user_manager_looks():
+    """It says itself which folders of a home those are."""
+    ttlib.need("systemd-analyze")
+    home = ttlib.temp_dir()
+    env = ttlib.clean_env({"HOME": home})
+    paths = subprocess.run(
+        ["systemd-analyze", "--user", "unit-paths"], env=env, capture_output=True, text=True
+    ).stdout.split()
+    if not any(path.startswith(str(home)) for path in paths):
+        raise ttlib.Skip("systemd-analyze names no folder of the home")
+    words = ["-Dtests=false", f"--prefix={home}/.local", home / "build", ttlib.SOURCE]
+    run_meson("setup", *words, HOME=home)
+    plan = subprocess.run(
+        ["meson", "introspect", "--installed", home / "build"], capture_output=True, text=True
+    )
+    units = [p for p in json.loads(plan.stdout).values() if p.endswith((".socket", ".service"))]
+    check_equal(len(units), 3, f"units among {plan.stdout}")
+    for unit in units:
+        check(str(pathlib.Path(unit).parent) in paths, f"{unit} is in one of {paths}")
 
 
 @case
