@@ -2,7 +2,7 @@
 /* Names two variables, leaks a block, and writes what the profiler knows of it all.
  *
  *   cc basic_usage.c $(pkg-config --cflags --libs ttclient) -o basic_usage
- *   tt-daemon & ./basic_usage
+ *   tt-ctl run -- ./basic_usage
  */
 #include <stdio.h>
 #include <stdlib.h>
