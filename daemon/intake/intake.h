@@ -12,7 +12,8 @@ G_BEGIN_DECLS
 #define TT_INTAKE_ERROR (tt_intake_error_quark())
 GQuark tt_intake_error_quark(void);
 typedef enum TtIntakeError {
-    TT_INTAKE_ERROR_GONE, /* no such session any more */
+    TT_INTAKE_ERROR_GONE,  /* no such session any more */
+    TT_INTAKE_ERROR_ENDED, /* what is asked for is for running ones */
 } TtIntakeError;
 
 typedef struct TtIntake TtIntake;
@@ -76,11 +77,11 @@ TtHeldSnapshot *tt_intake_take_snapshot(TtIntake *intake, const guint8 *session_
 void tt_held_snapshot_free(TtHeldSnapshot *held);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtHeldSnapshot, tt_held_snapshot_free)
 
-/* Sets a mark as of now. Any thread but the session's worker. */
+/* Sets a mark as of now, in a running session. Any thread but the session's worker. */
 gboolean tt_intake_add_mark(TtIntake *intake, const guint8 *session_id, const char *name,
                             GError **error);
 
-/* Wakes a dormant session, or puts one to sleep (is_recording of the lanes). */
+/* Wakes a dormant session, or puts a running one to sleep (is_recording of the lanes). */
 gboolean tt_intake_set_recording(TtIntake *intake, const guint8 *session_id, gboolean is_recording,
                                  GError **error);
 

@@ -20,6 +20,19 @@ static TtFeed *find_feed(TtIntake *intake, const guint8 *session_id, GError **er
     return feed;
 }
 
+static TtFeed *find_running(TtIntake *intake, const guint8 *session_id, GError **error) {
+    g_autoptr(TtFeed) feed = find_feed(intake, session_id, error);
+
+    if (!feed)
+        return NULL;
+    if (tt_feed_has_ended(feed)) {
+        g_set_error(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_ENDED,
+                    "The session has ended: only a running one can be marked, started or stopped");
+        return NULL;
+    }
+    return g_steal_pointer(&feed);
+}
+
 /* -- List ------------------------------------------------------------------------------------- */
 
 /* Counts down as workers have caught up; outlives the asker if one is late. */
@@ -206,7 +219,7 @@ static void run_mark(gpointer data) {
 
 gboolean tt_intake_add_mark(TtIntake *intake, const guint8 *session_id, const char *name,
                             GError **error) {
-    g_autoptr(TtFeed) feed = find_feed(intake, session_id, error);
+    g_autoptr(TtFeed) feed = find_running(intake, session_id, error);
 
     if (!feed)
         return FALSE;
@@ -216,7 +229,7 @@ gboolean tt_intake_add_mark(TtIntake *intake, const guint8 *session_id, const ch
 
 gboolean tt_intake_set_recording(TtIntake *intake, const guint8 *session_id, gboolean is_recording,
                                  GError **error) {
-    g_autoptr(TtFeed) feed = find_feed(intake, session_id, error);
+    g_autoptr(TtFeed) feed = find_running(intake, session_id, error);
 
     if (!feed)
         return FALSE;

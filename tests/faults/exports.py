@@ -273,6 +273,9 @@ def fault_K07_targets():
         check_equal(daemon.ctl("run", "--", "/bin/true").returncode, 0)
         check_equal(daemon.ctl("run", "--", "/bin/true").returncode, 0)
         ids = [card["id"] for card in daemon.sessions()]
+        ended = next(card["id"] for card in daemon.sessions() if card["name"] == "true")
+        for words in (["mark", "late", ended], ["stop", ended], ["start", ended]):
+            check_sentence(daemon.ctl(*words), 1, "ended")
         check_equal(len(ids), 3)
         for target in ("unknown", "99999999", "1e20", "-5", "0", "+1", "true", "", "x" * 3000, "1"):
             for words in (["export", "--json=" + str(out), "--", target], ["stop", "--", target]):
