@@ -206,6 +206,7 @@ static void rank(TtRanking *ranking, const Pass *pass, const TtSnapshot *snapsho
 TtSelection *tt_select(TtSnapshot *snapshot, guint owner_max, guint block_max, guint64 end_ns,
                        gboolean has_ended) {
     TtSelection *selection = g_new0(TtSelection, 1);
+    const TtCompleteness *completeness = tt_snapshot_get_completeness(snapshot);
     g_autoptr(TtChooser) named = tt_chooser_new(block_max);
     g_autoptr(TtChooser) others = tt_chooser_new(block_max);
     Pass pass = {.named = named,
@@ -229,7 +230,8 @@ TtSelection *tt_select(TtSnapshot *snapshot, guint owner_max, guint block_max, g
     guint other_count = MIN(tt_chooser_get_count(others), block_max / 3);
     selection->named = tt_chooser_take(named, block_max - other_count);
     selection->others = tt_chooser_take(others, block_max - selection->named->len);
-    selection->block_count = pass.block_count;
+    selection->block_count =
+        pass.block_count + completeness->history_dropped + completeness->shed_blocks;
     return selection;
 }
 

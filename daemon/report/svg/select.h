@@ -32,7 +32,7 @@ typedef struct TtSelection {
                        count for their site, also if they had names */
     GArray *named;  /* of TtBlockRow, in order of birth: blocks that have a name */
     GArray *others; /* likewise: large and long-lived ones, first one of each site */
-    guint64 block_count; /* of all that were read */
+    guint64 block_count; /* of all there ever were, those not known one by one too */
 } TtSelection;
 
 /**

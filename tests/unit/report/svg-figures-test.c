@@ -137,7 +137,9 @@ static void inspect_figures(Sample *sample, const char *view, const char *docume
     const Element *card = page_find(page, "data-card", "lifecycles");
     if (card)
         g_assert_cmpuint(inspect_lifecycles(snapshot, page, card), ==,
-                         snapshot->live->len + snapshot->freed->len);
+                         snapshot->live->len + snapshot->freed->len +
+                             snapshot->completeness.history_dropped +
+                             snapshot->completeness.shed_blocks);
     else
         g_assert_true(g_str_equal(view, "top") || snapshot->live->len + snapshot->freed->len == 0);
     for (guint i = 0; i < snapshot->marks->len && !g_str_equal(view, "top"); i++) {

@@ -360,7 +360,9 @@ static Sample *make_burst(void) {
     }
     add_life(&player, 11, 20000, 300000, 700000)->variable = 0;
     add_mark(player.sample, "half", 420000);
-    return player_finish(&player, 850 * 1000, 2000);
+    Sample *sample = player_finish(&player, 850 * 1000, 2000);
+    sample->snapshot->completeness.history_dropped = 1234; /* the older freed ones */
+    return sample;
 }
 
 static Sample *make_instant(void) {
