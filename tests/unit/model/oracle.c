@@ -254,7 +254,7 @@ static void miss(Oracle *oracle, guint64 addr) {
     guint first =
         oracle->freed->len - MIN(oracle->freed->len, MIN(oracle->history_limit, LOOKBACK));
 
-    if (oracle->lookback_credit < LOOKBACK_PRICE || oracle->has_gap)
+    if (oracle->lookback_credit < LOOKBACK_PRICE || oracle->has_missed)
         first = oracle->freed->len;
     else
         oracle->lookback_credit -= LOOKBACK_PRICE;
@@ -340,6 +340,8 @@ void oracle_apply(Oracle *oracle, const TtEvent *event) {
             miss(oracle, event->addr);
         break;
     case TT_OP_REALLOC_BEGIN:
+        if (thread->open) /* whose end is missing */
+            oracle->has_missed = TRUE;
         reopen(oracle, event->thread);
         block = find_start(oracle, event->addr);
         if (block) {
@@ -381,7 +383,7 @@ void oracle_leave_realloc(Oracle *oracle, guint thread, guint64 stamp) {
 
 void oracle_forget_thread(Oracle *oracle, guint thread, guint64 stamp) {
     oracle->now_ns = stamp - START_STAMP;
-    oracle->has_gap = TRUE;
+    oracle->has_missed = TRUE;
     reopen(oracle, thread);
     oracle->threads[thread].last_id = 0;
 }

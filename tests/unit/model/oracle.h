@@ -44,7 +44,7 @@ typedef struct Oracle {
     OracleThread threads[ORACLE_THREADS];
     TtTotals totals;
     guint64 unknown_frees, double_frees, synthesized_frees;
-    gboolean has_gap;
+    gboolean has_missed;
     guint64 lookback_credit; /* searches for double frees are rationed */
     GArray *sites;           /* of TtSiteRow, one a stack id */
     GArray **lifetimes;      /* of guint64, by stack id */
