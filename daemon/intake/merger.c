@@ -27,7 +27,7 @@
 #define MARGIN_PER_SECOND 250000u    /* 1/250000 s: 4 µs */
 #define HINDSIGHT_PER_SECOND 100000u /* 1/100000 s: 10 µs */
 #define WINDOW_ITEMS 4096u
-#define DRAIN_EVERY_BYTES (256u * 1024)
+#define DRAIN_EVERY_BYTES (32u * 1024)
 
 /* A lane and the key of its next item: its stamp doubled, and 1 for what comes last among equals.
  */
