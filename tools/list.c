@@ -58,9 +58,10 @@ static guint columns_of(gunichar character) {
     return g_unichar_iszerowidth(character) ? 0 : g_unichar_iswide(character) ? 2 : 1;
 }
 
-/* Appends @text in @width columns, cut with "~" or filled with spaces. */
-static void append_fitted(GString *line, const char *text, guint width) {
+/* A cell of foreign text: escaped, of one line, cut with "~" to @most columns. */
+static char *fit(const char *text, guint most) {
     g_autofree char *escaped = tt_say_escape(text);
+    GString *cell = g_string_new(NULL);
     guint used = 0, whole = 0;
 
     g_strdelimit(escaped, "\n", ' ');
@@ -69,16 +70,14 @@ static void append_fitted(GString *line, const char *text, guint width) {
     for (const char *at = escaped; *at; at = g_utf8_next_char(at)) {
         guint columns = columns_of(g_utf8_get_char(at));
 
-        if (whole > width && used + columns > width - 1) {
-            g_string_append_c(line, '~');
-            used++;
+        if (whole > most && used + columns > most - 1) {
+            g_string_append_c(cell, '~');
             break;
         }
-        g_string_append_unichar(line, g_utf8_get_char(at));
+        g_string_append_unichar(cell, g_utf8_get_char(at));
         used += columns;
     }
-    for (; used < width; used++)
-        g_string_append_c(line, ' ');
+    return g_string_free(cell, FALSE);
 }
 
 /* How much of the ids tells them apart. */
@@ -115,42 +114,95 @@ static char *write_size(GVariant *session, const char *key) {
                        tt_list_write_size(tt_list_get_number(session, key), size), NULL);
 }
 
-static char *write_count(GVariant *session, const char *key) {
-    return g_strdup_printf("%s%" G_GUINT64_FORMAT, is_sampled(session) ? "~" : "",
+static char *write_count(GVariant *session, const char *key, gboolean is_estimate) {
+    return g_strdup_printf("%s%" G_GUINT64_FORMAT, is_estimate ? "~" : "",
                            tt_list_get_number(session, key));
 }
 
-char *tt_list_to_table(GVariant *sessions) {
+enum { ID, PID, NAME, STATE, LIVE, BLOCKS, PEAK, EVENTS, DROPPED, COLUMN_COUNT };
+
+typedef struct Row {
+    char *cells[COLUMN_COUNT];
+} Row;
+
+static void clear_row(gpointer data) {
+    Row *row = data;
+
+    for (gsize i = 0; i < COLUMN_COUNT; i++)
+        g_free(row->cells[i]);
+}
+
+static Row write_row(GVariant *session, gsize id_len) {
+    gboolean is_estimate = is_sampled(session);
+
+    return (Row){{
+        [ID] = g_strndup(tt_list_get_text(session, "id"), id_len),
+        [PID] = g_strdup_printf("%d", tt_list_get_int(session, "pid")),
+        [NAME] = fit(tt_list_get_text(session, "name"), NAME_COLUMNS),
+        [STATE] = g_strdup(tt_list_get_text(session, "state")),
+        [LIVE] = write_size(session, "live_bytes"),
+        [BLOCKS] = write_count(session, "live_blocks", is_estimate),
+        [PEAK] = write_size(session, "peak_bytes"),
+        [EVENTS] = write_count(session, "events", FALSE),
+        [DROPPED] = write_count(session, "dropped_events", FALSE),
+    }};
+}
+
+static guint width_of(const char *text) {
+    guint width = 0;
+
+    for (const char *at = text; *at; at = g_utf8_next_char(at))
+        width += columns_of(g_utf8_get_char(at));
+    return width;
+}
+
+/* Each column as wide as its widest cell, so that the usual table fits a terminal of 80. */
+static char *lay_out(const GArray *rows) {
     GString *table = g_string_new(NULL);
+    guint widths[COLUMN_COUNT] = {0};
+
+    for (guint i = 0; i < rows->len; i++)
+        for (gsize column = 0; column < COLUMN_COUNT; column++)
+            widths[column] =
+                MAX(widths[column], width_of(g_array_index(rows, Row, i).cells[column]));
+    for (guint i = 0; i < rows->len; i++) {
+        for (gsize column = 0; column < COLUMN_COUNT; column++) {
+            const char *cell = g_array_index(rows, Row, i).cells[column];
+            int filling = (int)(widths[column] - width_of(cell));
+            gboolean is_left = column == ID || column == NAME || column == STATE;
+
+            g_string_append_printf(table, "%s%*s%s%*s", column > 0 ? "  " : "",
+                                   is_left ? 0 : filling, "", cell, is_left ? filling : 0, "");
+        }
+        g_string_append_c(table, '\n');
+    }
+    return g_string_free(table, FALSE);
+}
+
+char *tt_list_to_table(GVariant *sessions) {
+    static const char *const heads[] = {"ID",     "PID",  "NAME",   "STATE",  "LIVE",
+                                        "BLOCKS", "PEAK", "EVENTS", "DROPPED"};
+    g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(Row));
     gsize id_len = find_id_length(sessions);
-    guint dropped_width = 8;
     gboolean has_estimates = FALSE;
     GVariantIter iter;
     GVariant *session;
+    Row head;
 
-    g_string_append_printf(table, "%-*s %8s  %-*s %-8s %11s %13s %11s %14s %*s\n", (int)id_len,
-                           "ID", "PID", NAME_COLUMNS, "NAME", "STATE", "LIVE", "BLOCKS", "PEAK",
-                           "EVENTS", (int)dropped_width, "DROPPED");
+    g_array_set_clear_func(rows, clear_row);
+    for (gsize i = 0; i < COLUMN_COUNT; i++)
+        head.cells[i] = g_strdup(heads[i]);
+    g_array_append_val(rows, head);
     g_variant_iter_init(&iter, sessions);
     while ((session = g_variant_iter_next_value(&iter))) {
-        g_autofree char *live = write_size(session, "live_bytes");
-        g_autofree char *blocks = write_count(session, "live_blocks");
-        g_autofree char *peak = write_size(session, "peak_bytes");
+        Row row = write_row(session, id_len);
 
         has_estimates |= is_sampled(session);
-        g_string_append_printf(table, "%-*.*s %8d  ", (int)id_len, (int)id_len,
-                               tt_list_get_text(session, "id"), tt_list_get_int(session, "pid"));
-        append_fitted(table, tt_list_get_text(session, "name"), NAME_COLUMNS);
-        g_string_append_printf(
-            table, " %-8s %11s %13s %11s %14" G_GUINT64_FORMAT " %*" G_GUINT64_FORMAT "\n",
-            tt_list_get_text(session, "state"), live, blocks, peak,
-            tt_list_get_number(session, "events"), (int)dropped_width,
-            tt_list_get_number(session, "dropped_events"));
+        g_array_append_val(rows, row);
         g_variant_unref(session);
     }
-    if (has_estimates)
-        g_string_append(table, "~ is an estimate from a sample\n");
-    return g_string_free(table, FALSE);
+    g_autofree char *table = lay_out(rows);
+    return g_strconcat(table, has_estimates ? "~ is an estimate from a sample\n" : "", NULL);
 }
 
 static void add_session(JsonBuilder *builder, GVariant *session) {
