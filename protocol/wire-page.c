@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes WIRE.md, the golden files and the fuzzers' seeds, so that none of them can differ from the
- * headers: `meson compile -C build remake-goldens`. Only the prose here is kept true by hand. */
+/* Writes WIRE.md, RECORDING.md, the golden files and the fuzzers' seeds, so that none of them can
+ * differ from the headers: `meson compile -C build remake-goldens`. Only the prose here is kept
+ * true by hand. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/recording.h"
 #include "protocol/wire-vectors.h"
 
 static void print_vector(const char *name) {
@@ -319,6 +321,123 @@ static int write_files(const char *folder, bool is_hex) {
     return EXIT_SUCCESS;
 }
 
+static void print_recording(void) {
+    printf("# The file of a recording, version %d.%d\n"
+           "\n"
+           "Made by `wire-page` from the headers of this folder; do not edit. `meson compile -C "
+           "build\n"
+           "remake-goldens` remakes it.\n"
+           "\n"
+           "A recording holds what sessions were told, in the order in which they were told it: "
+           "heap events after\nthe merge of the lanes, definitions, names, what was lost, how each "
+           "ended. The daemon's model of a\nsession knows no clock and no chance, so telling it "
+           "again gives the same state.\n"
+           "\n"
+           "## The file\n"
+           "\n"
+           "A row of zstd frames (RFC 8878), so that `zstd -t` checks a recording and `zstd -d` "
+           "opens it:\n"
+           "\n"
+           "1. a skippable frame, the file's head, not compressed:\n"
+           "\n"
+           "| offset | bytes | field | meaning |\n"
+           "|---|---|---|---|\n",
+           TT_RECORDING_MAJOR, TT_RECORDING_MINOR);
+#define HEAD(member, doc)                                                                          \
+    printf("| %zu | %zu | " #member " | %s |\n", offsetof(TtRecordingHead, member),                \
+           sizeof(((TtRecordingHead *)NULL)->member), doc)
+    HEAD(magic, "0x184d2a5c: a skippable frame");
+    HEAD(len, "8: bytes that follow");
+    HEAD(name, "`TTREC` and a 0");
+    HEAD(major, "1; a reader of another major refuses the file");
+    HEAD(minor, "0; a newer minor only adds records, and fields at a record's end");
+#undef HEAD
+    printf("\n"
+           "2. frames of **sections**, each with its content's size (up to %u bytes) and zstd's "
+           "checksum. A\n   section is of one session, and follows the one before of that session; "
+           "those of several sessions\n   are mingled. It can be read when all earlier ones of its "
+           "session have been.\n"
+           "\n"
+           "The last section is the file's own (session 0) and holds FINISH. A file without it was "
+           "cut: it holds\nup to its last whole section, and the sessions that had not ended are "
+           "shown as `lost`, not exact.\n"
+           "\n"
+           "## Sections\n"
+           "\n"
+           "A section is a record SECTION (64 in WIRE.md, where all records stand), then steps, "
+           "then the columns,\nas long as it says and in its order.\n"
+           "\n"
+           "**Steps** are records, framed as in WIRE.md. Each is told to the session in turn:\n"
+           "\n"
+           "| number | step | |\n"
+           "|---|---|---|\n",
+           TT_SECTION_BYTES_MAX);
+#define TT_RECORD(number, NAME, name, Name, doc)                                                   \
+    if (number > TT_RECORD_SECTION)                                                                \
+        printf("| %d | " #NAME " | %s |\n", number, &doc[strlen("recording: ")]);
+#define TT_U(field, doc)
+#define TT_S(field, doc)
+#define TT_RECORD_END(name, Name)
+#include "protocol/records.def"
+#undef TT_RECORD
+#undef TT_U
+#undef TT_S
+#undef TT_RECORD_END
+    printf("\n"
+           "and, as they came from the program: ARGUMENT behind SESSION; MODULE, SEGMENT, "
+           "MODULE_GONE; MARK,\nVARIABLE, SCOPE_ENTER, SCOPE_LEAVE, GAP, REALLOC_FAILED and "
+           "REALLOC_LEFT "
+           "behind PLACED. A reader\npasses over steps that it does not know.\n"
+           "\n"
+           "What is **held** waits, up to 4096 items, for a RELEASE: then it is applied up to a "
+           "stamp, and what is\nheld beyond is known meanwhile, for a stamp may precede its cause "
+           "by some nanoseconds.\n"
+           "\n"
+           "**Columns** hold the events of the section's RUNs and the STACKs of its NODES, all "
+           "values of one kind\ntogether. Numbers are unsigned LEB128; zigzag is (n << 1) ^ (n >> "
+           "63). A section has up to %u\nevents and %u STACKs. Differences go on from section to "
+           "section of a session, and begin at 0.\n"
+           "\n"
+           "| column | of each | what |\n"
+           "|---|---|---|\n"
+           "| ops | event | one byte: TtOp, and the lowest 4 bits of the address << %u |\n"
+           "| times | event | one byte: the stamp less the last event's; %u: as much, and more in "
+           "late_times |\n"
+           "| late_times | event whose time is %u | number: what is more |\n"
+           "| birth_addrs | birth | zigzag of (address >> 4) - (A >> 4); A is the last address of "
+           "its size |\n"
+           "| ages | death | number: 1 for the last birth's block, 2 for that before, up to %u; 0: "
+           "another |\n"
+           "| death_addrs | death of age 0 | zigzag of (address >> 4) - (that of the last event >> "
+           "4) |\n"
+           "| sizes | birth | number |\n"
+           "| birth_stacks | birth | number: id |\n"
+           "| death_stacks | death | number: id, 2 for none |\n"
+           "| node_ids | STACK | zigzag of id - (last id + 1) |\n"
+           "| node_parents | STACK | zigzag of id - parent |\n"
+           "| node_ips | STACK | zigzag of address - last address |\n"
+           "| node_modules | STACK | number |\n"
+           "| node_flags | STACK | number |\n"
+           "\n"
+           "The last address of a size: ((size + 23) >> 4) %% %u says which of as many places it "
+           "has, all 0 at\nfirst. A birth leaves its address there, and a death that is told by an "
+           "age leaves its block's in the\nplace of that block's size.\n"
+           "\n"
+           "## States\n"
+           "\n"
+           "| name | value | meaning |\n"
+           "|---|---|---|\n",
+           TT_SECTION_EVENTS_MAX, TT_SECTION_NODES_MAX, TT_COLUMN_OP_BITS, TT_COLUMN_LATE,
+           TT_COLUMN_LATE, TT_GUESS_BIRTHS, TT_GUESS_SIZES);
+#define VALUE(name, doc) printf("| " #name " | %d | %s |\n", name, doc)
+    VALUE(TT_RECORDED_EXITED, "the process exited");
+    VALUE(TT_RECORDED_KILLED, "a signal ended it");
+    VALUE(TT_RECORDED_EXEC, "another program took its place");
+    VALUE(TT_RECORDED_ENDED, "the cause cannot be known");
+    VALUE(TT_RECORDED_LOST, "the connection broke and the process may live");
+#undef VALUE
+}
+
 int main(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "page") == 0) {
         print_messages();
@@ -328,10 +447,14 @@ int main(int argc, char **argv) {
         print_events();
         return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
+    if (argc == 2 && strcmp(argv[1], "recording") == 0) {
+        print_recording();
+        return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
     if (argc == 3 && strcmp(argv[1], "goldens") == 0)
         return write_files(argv[2], true);
     if (argc == 3 && strcmp(argv[1], "seeds") == 0)
         return write_files(argv[2], false);
-    fprintf(stderr, "usage: wire-page page | goldens FOLDER | seeds FOLDER\n");
+    fprintf(stderr, "usage: wire-page page | recording | goldens FOLDER | seeds FOLDER\n");
     return EXIT_FAILURE;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "protocol/encode.h"
+#include "protocol/recording.h"
 
 #define TEXT(literal)                                                                              \
     { .text = literal, .len = sizeof(literal) - 1 }
@@ -101,6 +102,52 @@ const TtRecordExportDone tt_vector_export_done = {
 };
 const TtRecordDoorbell tt_vector_doorbell = {.lane = 0};
 const TtRecordMoreLanes tt_vector_more_lanes = {.lane_count = 8};
+const TtRecordSection tt_vector_section = {
+    .session = 1,
+    .realtime_ns = 1700000001000000000,
+    .event_count = 3,
+    .steps = 96,
+    .ops = 3,
+    .times = 3,
+    .late_times = 2,
+    .birth_addrs = 12,
+    .ages = 1,
+    .death_addrs = 0,
+    .sizes = 2,
+    .birth_stacks = 2,
+    .death_stacks = 1,
+    .node_count = 1,
+    .node_ids = 1,
+    .node_parents = 1,
+    .node_ips = 7,
+    .node_modules = 1,
+    .node_flags = 1,
+};
+const TtRecordSession tt_vector_session = {
+    .id = SESSION,
+    .pid = 4711,
+    .own_pid = 4711,
+    .executable = TEXT("/usr/bin/cat"),
+    .start_stamp = 1000000,
+    .start_realtime_ns = 1700000000000000000,
+    .mult = 22906492245,
+    .shift = 32,
+    .page_size = 4096,
+    .flags = TT_HELLO_LOSSLESS,
+    .parent_session = TEXT(""),
+    .parent_relation = TT_RELATION_NONE,
+};
+const TtRecordLaneThread tt_vector_lane_thread = {.lane = 0, .tid = 4711};
+const TtRecordThreadName tt_vector_thread_name = {.thread = 0, .name = TEXT("cat")};
+const TtRecordNodes tt_vector_nodes = {.count = 12};
+const TtRecordRun tt_vector_run = {.thread = 0, .count = 256, .is_held = 0};
+const TtRecordPlaced tt_vector_placed = {.stamp = 1004200, .thread = 0, .is_held = 1};
+const TtRecordLoss tt_vector_loss = {.stamp = 1004600, .thread = 1, .count = 17, .is_held = 1};
+const TtRecordRelease tt_vector_release = {.stamp = 599};
+const TtRecordDoubt tt_vector_doubt = {.sentence = TEXT("Times were impossible")};
+const TtRecordDropped tt_vector_dropped = {.count = 12};
+const TtRecordState tt_vector_state = {.state = TT_RECORDED_KILLED, .exit_status = 10};
+const TtRecordFinish tt_vector_finish = {.session_count = 1};
 
 const TtEvent tt_vector_events[] = {
     {.op = TT_OP_ALLOC, .addr = 0x55555556b2a0, .size = 72, .stack = 3, .stamp = 1000210},
@@ -117,7 +164,7 @@ const TtEvent tt_vector_events[] = {
 };
 const size_t tt_vector_event_count = sizeof tt_vector_events / sizeof tt_vector_events[0];
 
-static TtVector all[TT_RECORD_REALLOC_LEFT + 8];
+static TtVector all[TT_RECORD_FINISH + 8];
 static size_t all_count;
 
 static TtVector *add_vector(TtVectorKind kind, const char *prefix, const char *name,

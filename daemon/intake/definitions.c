@@ -26,6 +26,7 @@ typedef guintptr Key;
 
 struct TtDefinitions {
     TtSession *session;
+    TtTape *tape;
     Bits stacks, modules;
     GHashTable *waiting; /* Key of what is missed to GQueue of GBytes (a record's number, fields) */
     guint waiting_count;
@@ -68,6 +69,8 @@ void tt_definitions_free(TtDefinitions *definitions) {
     g_free(definitions->modules.bytes);
     g_free(definitions);
 }
+
+void tt_definitions_set_tape(TtDefinitions *definitions, TtTape *tape) { definitions->tape = tape; }
 
 static Key miss_stack(const TtDefinitions *definitions, guint64 id) {
     gboolean is_there =
@@ -143,8 +146,7 @@ static int apply_module_gone(TtDefinitions *definitions, const TtRawRecord *raw,
     return 0;
 }
 
-/* @ret_missed: NULL: apply it whatever is missed */
-static int apply(TtDefinitions *definitions, const TtRawRecord *raw, Key *ret_missed) {
+static int apply_kind(TtDefinitions *definitions, const TtRawRecord *raw, Key *ret_missed) {
     switch (raw->number) {
     case TT_RECORD_STACK:
         return apply_stack(definitions, raw, ret_missed);
@@ -157,6 +159,15 @@ static int apply(TtDefinitions *definitions, const TtRawRecord *raw, Key *ret_mi
     default:
         return -ENOENT;
     }
+}
+
+/* @ret_missed: NULL: apply it whatever is missed */
+static int apply(TtDefinitions *definitions, const TtRawRecord *raw, Key *ret_missed) {
+    int r = apply_kind(definitions, raw, ret_missed);
+
+    if (r == 0)
+        tt_tape_add_definition(definitions->tape, raw);
+    return r;
 }
 
 /* The records that wait are five numbers at most; what a newer version adds behind is not read. */

@@ -6,7 +6,7 @@
  * lane: it waits here for it. */
 #pragma once
 
-#include "model/session.h"
+#include "intake/tape.h"
 
 G_BEGIN_DECLS
 
@@ -16,6 +16,9 @@ typedef struct TtDefinitions TtDefinitions;
 TtDefinitions *tt_definitions_new(TtSession *session);
 void tt_definitions_free(TtDefinitions *definitions);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtDefinitions, tt_definitions_free)
+
+/* Writes down what is applied from here on; borrowed. */
+void tt_definitions_set_tape(TtDefinitions *definitions, TtTape *tape);
 
 /* Applies a record, or keeps a copy until it can be.
  *

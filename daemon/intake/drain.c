@@ -56,10 +56,15 @@ void tt_lane_free(TtLane *lane, TtDrain *drain) {
     g_free(lane);
 }
 
+static void add_doubt(TtDrain *drain, const char *sentence) {
+    tt_session_add_doubt(drain->session, sentence);
+    tt_tape_add_doubt(drain->tape, sentence);
+}
+
 /* Nothing more is taken from it. What is decoded stays; the rest goes with the next decode. */
 static void close_damaged(TtLane *lane, TtDrain *drain) {
     lane->is_damaged = lane->is_complete = TRUE;
-    tt_session_add_doubt(drain->session, DAMAGED);
+    add_doubt(drain, DAMAGED);
 }
 
 void tt_lane_finish(TtLane *lane) {
@@ -170,6 +175,7 @@ static gboolean begin_chunk(TtLane *lane, TtDrain *drain, const TtPiece *piece) 
     if (lane->reader.head.tid != lane->tid || lane->reader.head.number == 0) {
         lane->tid = lane->reader.head.tid;
         lane->thread = tt_session_get_thread(drain->session, lane->index, lane->tid);
+        tt_tape_add_thread(drain->tape, lane->index, lane->tid);
     }
 
     /* A hook that a handler left by longjmp counted an event that it never published. */
@@ -207,7 +213,7 @@ static gboolean seek_piece(TtLane *lane, TtDrain *drain) {
 /* A stamp before the lane's last, or one that is still to come: made possible again. */
 static guint64 correct_stamp(const TtLane *lane, TtDrain *drain, guint64 stamp, guint64 latest) {
     if (stamp > latest || lane->last_stamp - stamp > drain->stamps_per_second / 1000)
-        tt_session_add_doubt(drain->session, IMPOSSIBLE_TIME);
+        add_doubt(drain, IMPOSSIBLE_TIME);
     return stamp > latest ? MAX(lane->last_stamp, tt_stamp_clock_now(&drain->clock))
                           : lane->last_stamp;
 }
@@ -260,8 +266,10 @@ static int take_record(TtLane *lane, TtDrain *drain, const TtRawRecord *raw) {
     case TT_RECORD_THREAD:
         if (tt_decode_thread(raw, &thread) < 0)
             return -EBADMSG;
-        if (thread.tid == lane->tid)
+        if (thread.tid == lane->tid) {
             tt_session_name_thread(drain->session, lane->thread, &thread);
+            tt_tape_add_thread_name(drain->tape, lane->thread, thread.name);
+        }
         return 0;
     default:
         return tt_definitions_apply(drain->definitions, raw) == -EBADMSG ? -EBADMSG : 0;

@@ -22,6 +22,7 @@ typedef struct TtPiece TtPiece;
 /* What the lanes of a session share while they are read. Owner's thread. */
 typedef struct TtDrain {
     TtSession *session;
+    TtTape *tape; /* NULL: nobody records */
     TtDefinitions *definitions;
     TtStampClock clock;
     guint64 stamps_per_second; /* as far as a stamp may be off without being called impossible */

@@ -26,6 +26,11 @@
 #define TICK_SLOW_MS 2000u
 #define STATUS_TRY_MS 10u /* how the process ended is known when it was reaped */
 #define STATUS_TRIES 100u
+#define LEAVE_US G_USEC_PER_SEC
+#define BEHIND_MS 2u /* the recording's disk is slower than the program: look again */
+
+#define BROKEN "The connection broke: bytes came over it that no library of ours sends"
+#define ASLEEP "The program was asleep for a while: what it allocated and freed then is not known."
 
 typedef enum Cause {
     CAUSE_NONE, /* it runs */
@@ -48,6 +53,8 @@ struct TtFeed {
     /* The worker's. */
     TtSession *session;
     TtMerger *merger;
+    GPtrArray *recorders; /* of TtRecorder, until it begins; or NULL */
+    TtTape *tape;         /* NULL: nobody records */
     TtStampClock clock;
     TtBudget *backlog;
     gsize ahead_max;
@@ -105,17 +112,30 @@ static void refresh_drops(TtFeed *feed) {
     guint64 unlaned =
         atomic_load_explicit(&get_control(feed)->dropped_events, memory_order_relaxed);
 
-    tt_session_set_dropped(feed->session, tt_merger_get_undeclared_drops(feed->merger, unlaned));
+    guint64 dropped = tt_merger_get_undeclared_drops(feed->merger, unlaned);
+
+    tt_session_set_dropped(feed->session, dropped);
+    tt_tape_add_dropped(feed->tape, dropped);
+}
+
+static void add_doubt(TtFeed *feed, const char *sentence) {
+    tt_session_add_doubt(feed->session, sentence);
+    tt_tape_add_doubt(feed->tape, sentence);
 }
 
 /* -- The end ---------------------------------------------------------------------------------- */
+
+static void end_session(TtFeed *feed, TtSessionState state, gint status) {
+    tt_session_end(feed->session, state, status, 0);
+    tt_tape_add_end(feed->tape, state, status);
+}
 
 static void apply_exit_status(TtFeed *feed, gint status) {
     TtSessionState state = status < 0            ? TT_SESSION_ENDED
                            : WIFSIGNALED(status) ? TT_SESSION_KILLED
                                                  : TT_SESSION_EXITED;
 
-    tt_session_end(feed->session, state, status, 0);
+    end_session(feed, state, status);
 }
 
 static void tell_ended(TtFeed *feed) {
@@ -180,8 +200,7 @@ static void finish_end(TtFeed *feed) {
     if (feed->cause == CAUSE_PROCESS) {
         end_process(feed);
     } else {
-        tt_session_end(feed->session, feed->cause == CAUSE_EXEC ? TT_SESSION_EXEC : TT_SESSION_LOST,
-                       -1, 0);
+        end_session(feed, feed->cause == CAUSE_EXEC ? TT_SESSION_EXEC : TT_SESSION_LOST, -1);
         tt_process_close(&feed->process);
     }
     tell_ended(feed);
@@ -213,9 +232,34 @@ static gboolean run_slice(TtFeed *feed) {
     return TRUE;
 }
 
+static gboolean on_slice(gpointer data);
+
+static void set_slices(TtFeed *feed, GSource *source) {
+    drop_source(&feed->slice_source);
+    feed->slice_source = source;
+    g_source_set_priority(source, G_PRIORITY_DEFAULT);
+    add_source(feed, source, on_slice);
+}
+
+/* While the recorder is behind nothing is read: the lanes fill, and it is the program that waits.
+ */
+static gboolean on_rest(gpointer data) {
+    TtFeed *feed = data;
+
+    if (tt_tape_is_behind(feed->tape))
+        return G_SOURCE_CONTINUE;
+    set_slices(feed, g_idle_source_new());
+    return G_SOURCE_REMOVE;
+}
+
 static gboolean on_slice(gpointer data) {
     TtFeed *feed = data;
 
+    if (tt_tape_is_behind(feed->tape)) {
+        drop_source(&feed->slice_source);
+        feed->slice_source = add_source(feed, g_timeout_source_new(BEHIND_MS), on_rest);
+        return G_SOURCE_REMOVE;
+    }
     if (run_slice(feed))
         return G_SOURCE_CONTINUE;
     drop_source(&feed->slice_source);
@@ -226,9 +270,7 @@ static gboolean on_slice(gpointer data) {
 static void wake(TtFeed *feed) {
     if (feed->slice_source || is_over(feed))
         return;
-    feed->slice_source = g_idle_source_new();
-    g_source_set_priority(feed->slice_source, G_PRIORITY_DEFAULT);
-    add_source(feed, feed->slice_source, on_slice);
+    set_slices(feed, g_idle_source_new());
 }
 
 gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp) {
@@ -335,8 +377,7 @@ static gboolean read_socket(TtFeed *feed) {
         if (len == -EAGAIN)
             return TRUE;
         if (len == -EBADMSG || (len > 0 && !take_message(feed, message, (gsize)len))) {
-            tt_session_add_doubt(feed->session, "The connection broke: bytes came over it that no "
-                                                "library of ours sends");
+            add_doubt(feed, BROKEN);
             begin_end(feed, CAUSE_LOST);
             return FALSE;
         }
@@ -378,6 +419,7 @@ static gboolean on_tick(gpointer data) {
     if (!feed->slice_source && run_slice(feed))
         wake(feed);
     refresh_drops(feed);
+    tt_tape_tick(feed->tape);
     refresh_summary(feed);
 
     guint64 found = tt_merger_get_copied_bytes(feed->merger) - before;
@@ -409,7 +451,7 @@ static void correct_cause(TtFeed *feed) {
         return;
     drop_source(&feed->status_source);
     tt_process_close(&feed->process);
-    tt_session_end(feed->session, TT_SESSION_EXEC, -1, 0);
+    end_session(feed, TT_SESSION_EXEC, -1);
     tell_ended(feed);
 }
 
@@ -438,6 +480,25 @@ void tt_feed_tell_exit_status(TtFeed *feed, gint wait_status) {
     tell_ended(feed);
 }
 
+void tt_feed_add_mark(TtFeed *feed, TtString name) {
+    guint64 stamp;
+
+    tt_feed_catch_up(feed, G_MAXINT64, &stamp);
+    tt_session_add_mark(feed->session, stamp, name);
+    tt_tape_add_mark(feed->tape, stamp, name);
+}
+
+void tt_feed_leave_recorder(TtFeed *feed, TtRecorder *recorder) {
+    if (!feed->tape)
+        return;
+    if (!is_over(feed))
+        tt_feed_catch_up(feed, g_get_monotonic_time() + LEAVE_US, NULL);
+    if (tt_tape_leave(feed->tape, recorder))
+        return;
+    tt_merger_set_tape(feed->merger, NULL);
+    g_clear_pointer(&feed->tape, tt_tape_free);
+}
+
 void tt_feed_close(TtFeed *feed, gint64 deadline_us) {
     if (is_over(feed))
         return;
@@ -458,17 +519,20 @@ static void note_sleep(gpointer data) {
     TtFeed *feed = data;
 
     if (!is_over(feed))
-        tt_session_add_doubt(feed->session, "The program was asleep for a while: what it allocated "
-                                            "and freed then is not known.");
+        add_doubt(feed, ASLEEP);
 }
 
 static void begin(gpointer data) {
     TtFeed *feed = data;
 
     feed->session = tt_session_new(feed->info, &feed->limits);
+    feed->merger = tt_merger_new(feed->session, &feed->clock, feed->backlog, feed->ahead_max);
+    if (feed->recorders)
+        feed->tape = tt_tape_new(feed->info, feed->recorders);
+    g_clear_pointer(&feed->recorders, g_ptr_array_unref);
+    tt_merger_set_tape(feed->merger, feed->tape);
     if (feed->info->hello_flags & TT_HELLO_DORMANT)
         note_sleep(feed);
-    feed->merger = tt_merger_new(feed->session, &feed->clock, feed->backlog, feed->ahead_max);
     tt_merger_add_segment(feed->merger, &g_array_index(feed->segments, TtSegment, 0));
     feed->socket_source =
         add_source(feed, g_unix_fd_source_new(feed->socket_fd, G_IO_IN), G_SOURCE_FUNC(on_socket));
@@ -497,6 +561,7 @@ TtFeed *tt_feed_new(const TtFeedSetup *setup) {
     feed->process = setup->process;
     feed->identity = setup->process;
     feed->socket_fd = setup->socket_fd;
+    feed->recorders = setup->recorders;
     feed->segments = g_array_new(FALSE, FALSE, sizeof(TtSegment));
     g_array_append_val(feed->segments, setup->segment);
     feed->control = get_control(feed);
@@ -523,6 +588,7 @@ static void free_feed(gpointer data) {
     release_lanes(feed);
     tt_process_close(&feed->process);
     tt_merger_free(feed->merger);
+    tt_tape_free(feed->tape);
     tt_session_free(feed->session);
     tt_session_info_free(feed->info);
     g_array_unref(feed->segments);

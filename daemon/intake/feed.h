@@ -11,6 +11,7 @@
 #include "intake/intake.h"
 #include "intake/lanes.h"
 #include "intake/process.h"
+#include "intake/recorder.h"
 
 G_BEGIN_DECLS
 
@@ -21,12 +22,13 @@ typedef struct TtFeedSetup {
     TtSessionInfo *info; /* taken */
     TtModelLimits limits;
     TtStampClock clock;
-    TtProcess process; /* taken */
-    int socket_fd;     /* taken; its program has been sent the lanes */
-    TtSegment segment; /* taken */
-    TtBudget *backlog; /* outlives it */
-    gsize ahead_max;   /* bytes that it may copy ahead of the merge */
-    TtWorker *worker;  /* outlives it */
+    TtProcess process;    /* taken */
+    int socket_fd;        /* taken; its program has been sent the lanes */
+    TtSegment segment;    /* taken */
+    TtBudget *backlog;    /* outlives it */
+    gsize ahead_max;      /* bytes that it may copy ahead of the merge */
+    TtWorker *worker;     /* outlives it */
+    GPtrArray *recorders; /* taken; of TtRecorder, that it goes to; or NULL */
     guint64 order;
     /* On the worker: the session has ended, or more is known of how. */
     void (*on_ended)(TtFeed *feed, gpointer data);
@@ -66,6 +68,12 @@ void tt_feed_set_recording(TtFeed *feed, gboolean is_recording);
 gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp);
 
 TtSession *tt_feed_get_session(TtFeed *feed);
+
+/* Marks the instant of now, up to which it catches up. */
+void tt_feed_add_mark(TtFeed *feed, TtString name);
+
+/* Records no more, up to now being the last. */
+void tt_feed_leave_recorder(TtFeed *feed, TtRecorder *recorder);
 
 /* Its process has said hello anew. @is_replaced: by another image, as tt_feed_was_replaced_by()
  * found in time; by now that one may have ended too. */

@@ -197,6 +197,7 @@ static void start_feed(TtIntake *intake, TtSessionInfo *info, const TtStampClock
         .backlog = &intake->backlog,
         .ahead_max = intake->backlog.limit_bytes / SESSION_SHARE,
         .worker = choose_worker(intake),
+        .recorders = tt_intake_choose_recorders(intake, info),
         .order = ++intake->last_order,
         .on_ended = on_feed_ended,
         .data = intake->link,
@@ -294,6 +295,7 @@ TtIntake *tt_intake_new(int listen_fd, const TtIntakeOptions *options, TtExportR
     intake->link->context = g_main_context_ref(intake->context);
     intake->link->intake = intake;
     g_queue_init(&intake->waiters);
+    g_queue_init(&intake->recordings);
     tt_calibration_init(&intake->calibration);
     tt_budget_init(&intake->backlog, intake->options.memory_limit_bytes / BACKLOG_SHARE);
     intake->registry =
@@ -349,6 +351,7 @@ void tt_intake_free(TtIntake *intake) {
     /* In this order: feeds are freed on their workers, which end when they have done so. */
     tt_registry_free(intake->registry);
     g_ptr_array_unref(intake->workers);
+    tt_intake_free_recordings(intake);
     g_atomic_pointer_set(&intake->link->intake, NULL);
     unref_link(intake->link);
     g_main_context_unref(intake->context);

@@ -12,8 +12,10 @@ G_BEGIN_DECLS
 #define TT_INTAKE_ERROR (tt_intake_error_quark())
 GQuark tt_intake_error_quark(void);
 typedef enum TtIntakeError {
-    TT_INTAKE_ERROR_GONE,  /* no such session any more */
-    TT_INTAKE_ERROR_ENDED, /* what is asked for is for running ones */
+    TT_INTAKE_ERROR_GONE,            /* no such session any more */
+    TT_INTAKE_ERROR_ENDED,           /* what is asked for is for running ones */
+    TT_INTAKE_ERROR_NOT_A_RECORDING, /* the file is none, or none that can be read */
+    TT_INTAKE_ERROR_CANCELLED,
 } TtIntakeError;
 
 typedef struct TtIntake TtIntake;
@@ -70,7 +72,10 @@ GPtrArray *tt_intake_list(TtIntake *intake);
  * up. */
 typedef struct TtHeldSnapshot {
     TtSnapshot *snapshot;
-    gpointer held; /* private */
+    guint64 realtime_ns; /* a recording's: when the state was so; 0: now */
+    /* Private. */
+    gpointer held;
+    void (*release)(gpointer held);
 } TtHeldSnapshot;
 
 TtHeldSnapshot *tt_intake_take_snapshot(TtIntake *intake, const guint8 *session_id, GError **error);
@@ -94,5 +99,66 @@ void tt_intake_set_exit_status(TtIntake *intake, gint pid, gint wait_status);
  * after @timeout_ms. Main thread. */
 void tt_intake_when_ended(TtIntake *intake, gint pid, guint timeout_ms,
                           void (*done)(gpointer data, gboolean all_ended), gpointer data);
+
+/* -- Recordings ------------------------------------------------------------------------------- */
+
+/* Sessions that are written down as they go on; the file can be told again (TtReplay). */
+typedef struct TtRecording TtRecording;
+
+/* The end of a recording, on the main thread; it is gone with that.
+ * @error: %NULL: all is written; else of G_IO_ERROR: the file ends where it was then */
+typedef void (*TtRecordingDone)(gpointer data, guint64 bytes, const GError *error);
+
+/**
+ * tt_intake_start_recording:
+ * @fd: (transfer full): open for writing, at the file's start
+ * @ancestor: only what this process started, and what that started; 0: whoever comes
+ *
+ * Records every session that begins from now on. Those that run already are not in it: what they
+ * did is not known any more. Main thread, as the next.
+ *
+ * Returns: (transfer none): valid until @done is called
+ */
+TtRecording *tt_intake_start_recording(TtIntake *intake, int fd, gint ancestor,
+                                       TtRecordingDone done, gpointer data);
+
+/* All that programs have published by now is in, then @done is called. Once more does nothing. It
+ * stops by itself where it cannot be written, and when the intake is freed. */
+void tt_intake_stop_recording(TtRecording *recording);
+
+/* A recording that is read. One thread at a time, which may be any. */
+typedef struct TtReplay TtReplay;
+
+/**
+ * tt_replay_open:
+ * @intake: (transfer none): whose limits hold; outlives it
+ * @fd: (transfer full): open for reading; not trusted
+ * @cancellable: (nullable)
+ * @error: TT_INTAKE_ERROR_NOT_A_RECORDING, _CANCELLED
+ *
+ * Reads the file once, to know who is in it. One that was cut or damaged holds up to its last whole
+ * section, and its sessions say so.
+ *
+ * Returns: (transfer full): or %NULL with @error set
+ */
+TtReplay *tt_replay_open(TtIntake *intake, int fd, GCancellable *cancellable, GError **error);
+void tt_replay_free(TtReplay *replay);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtReplay, tt_replay_free)
+
+/* Returns: (transfer none) (element-type TtSessionCard): oldest first; of the summary the state
+ * alone is known. */
+GPtrArray *tt_replay_get_cards(TtReplay *replay);
+
+/**
+ * tt_replay_take_snapshot:
+ * @until_stamp: the state once all that happened up to it has, G_MAXUINT64: at the end; of an
+ *     instant in nanoseconds it is tt_timescale_stamp()
+ * @error: TT_INTAKE_ERROR_GONE, _CANCELLED
+ *
+ * Tells a session again, up to an instant. The same file gives the same state, always. It may be
+ * held longer than the replay.
+ */
+TtHeldSnapshot *tt_replay_take_snapshot(TtReplay *replay, const guint8 *session_id,
+                                        guint64 until_stamp, GError **error);
 
 G_END_DECLS

@@ -22,11 +22,11 @@
  * wait in a window until those of the next microseconds are known too. */
 #include "intake/merger.h"
 
+#include "intake/order.h"
 #include "protocol/checked.h"
 
 #define MARGIN_PER_SECOND 250000u    /* 1/250000 s: 4 µs */
 #define HINDSIGHT_PER_SECOND 100000u /* 1/100000 s: 10 µs */
-#define WINDOW_ITEMS 4096u
 #define DRAIN_EVERY_BYTES (32u * 1024)
 
 /* A lane and the key of its next item: its stamp doubled, and 1 for what comes last among equals.
@@ -49,8 +49,7 @@ struct TtMerger {
     gboolean is_finished;
     TtLane *last_lane;    /* the one that was used last */
     gboolean has_threads; /* more than one lane was ever used */
-    guint window_count;
-    TtEvent window[WINDOW_ITEMS]; /* merged, not applied; a record's bytes are its own copy */
+    TtOrder order;        /* merged */
 };
 
 TtMerger *tt_merger_new(TtSession *session, const TtStampClock *clock, TtBudget *backlog,
@@ -67,18 +66,13 @@ TtMerger *tt_merger_new(TtSession *session, const TtStampClock *clock, TtBudget 
         .backlog = backlog,
         .ahead_max = ahead_max,
     };
+    merger->order.session = session;
     merger->hindsight = merger->drain.stamps_per_second / HINDSIGHT_PER_SECOND;
     merger->lanes = g_ptr_array_new();
     return merger;
 }
 
 static gboolean is_record(const TtEvent *item) { return item->op & TT_ITEM_IS_RECORD; }
-
-/* Of an item in the window. */
-static void free_record(TtEvent *item) {
-    if (is_record(item) && item->op != TT_ITEM_IS_LOSS)
-        g_free((gpointer)(guintptr)item->addr);
-}
 
 void tt_merger_release_lanes(TtMerger *merger) {
     tt_definitions_finish(merger->drain.definitions);
@@ -87,9 +81,7 @@ void tt_merger_release_lanes(TtMerger *merger) {
     g_ptr_array_set_size(merger->lanes, 0);
     merger->heap_count = 0;
     g_clear_pointer(&merger->heap, g_free);
-    for (guint i = 0; i < merger->window_count; i++)
-        free_record(&merger->window[i]);
-    merger->window_count = 0;
+    tt_order_clear(&merger->order);
 }
 
 void tt_merger_free(TtMerger *merger) {
@@ -99,6 +91,11 @@ void tt_merger_free(TtMerger *merger) {
     g_ptr_array_unref(merger->lanes);
     tt_definitions_free(merger->drain.definitions);
     g_free(merger);
+}
+
+void tt_merger_set_tape(TtMerger *merger, TtTape *tape) {
+    merger->order.tape = merger->drain.tape = tape;
+    tt_definitions_set_tape(merger->drain.definitions, tape);
 }
 
 void tt_merger_add_segment(TtMerger *merger, const TtSegment *segment) {
@@ -168,112 +165,6 @@ void tt_merger_finish(TtMerger *merger) {
         tt_lane_finish(g_ptr_array_index(merger->lanes, i));
 }
 
-static TtRawRecord raw_of(const TtEvent *item) {
-    return (TtRawRecord){.number = item->op & (TT_ITEM_IS_RECORD - 1),
-                         .fields =
-                             tt_cursor_new((const void *)(guintptr)item->addr, (gsize)item->size)};
-}
-
-/* Applies a record in its place. The item's stamp counts: the record's own was not checked. */
-static void apply_record(TtMerger *merger, const TtEvent *item) {
-    TtSession *session = merger->drain.session;
-    TtRawRecord raw = raw_of(item);
-    union {
-        TtRecordMark mark;
-        TtRecordVariable variable;
-        TtRecordScopeEnter enter;
-        TtRecordScopeLeave leave;
-        TtRecordGap gap;
-    } record;
-
-    if (item->op == TT_ITEM_IS_LOSS) {
-        record.gap =
-            (TtRecordGap){.stamp = item->stamp, .first_stamp = item->stamp, .count = item->size};
-        tt_session_add_gap(session, item->thread, &record.gap);
-        return;
-    }
-    switch (raw.number) {
-    case TT_RECORD_MARK:
-        if (tt_decode_mark(&raw, &record.mark) == 0)
-            tt_session_add_mark(session, item->stamp, record.mark.name);
-        break;
-    case TT_RECORD_VARIABLE:
-        if (tt_decode_variable(&raw, &record.variable) == 0) {
-            record.variable.stamp = item->stamp;
-            tt_session_name_block(session, item->thread, &record.variable);
-        }
-        break;
-    case TT_RECORD_SCOPE_ENTER:
-        if (tt_decode_scope_enter(&raw, &record.enter) == 0) {
-            record.enter.stamp = item->stamp;
-            tt_session_enter_scope(session, item->thread, &record.enter);
-        }
-        break;
-    case TT_RECORD_SCOPE_LEAVE:
-        if (tt_decode_scope_leave(&raw, &record.leave) == 0) {
-            record.leave.stamp = item->stamp;
-            tt_session_leave_scope(session, item->thread, &record.leave);
-        }
-        break;
-    case TT_RECORD_GAP:
-        if (tt_decode_gap(&raw, &record.gap) == 0) {
-            record.gap.stamp = item->stamp;
-            record.gap.first_stamp = MIN(record.gap.first_stamp, item->stamp);
-            tt_session_add_gap(session, item->thread, &record.gap);
-        }
-        break;
-    case TT_RECORD_REALLOC_FAILED:
-        tt_session_fail_realloc(session, item->thread, item->stamp);
-        break;
-    case TT_RECORD_REALLOC_LEFT:
-        tt_session_leave_realloc(session, item->thread, item->stamp);
-        break;
-    default:
-        g_assert_not_reached();
-    }
-}
-
-/* Applies what stands in the window up to @stamp; what follows is known by then. */
-static void apply_window(TtMerger *merger, guint64 stamp) {
-    TtEvent *window = merger->window;
-    guint count = merger->window_count, at = 0;
-
-    while (at < count && window[at].stamp <= stamp) {
-        guint end = at;
-
-        while (end < count && window[end].stamp <= stamp && !is_record(&window[end]))
-            end++;
-        if (end > at) {
-            tt_session_apply_ahead(merger->drain.session, window + at, end - at, count - end);
-        } else {
-            apply_record(merger, &window[at]);
-            free_record(&window[at]);
-            end++;
-        }
-        at = end;
-    }
-    merger->window_count = count - at;
-    memmove(window, window + at, merger->window_count * sizeof *window);
-}
-
-/* Copies items to the window; a record's bytes go with the lane's next decoding. */
-static void push_window(TtMerger *merger, const TtEvent *items, guint count) {
-    TtEvent *to = merger->window + merger->window_count;
-
-    memcpy(to, items, count * sizeof *items);
-    merger->window_count += count;
-    if (is_record(items) && items->op != TT_ITEM_IS_LOSS)
-        to->addr = (guint64)(guintptr)g_memdup2((gpointer)(guintptr)items->addr,
-                                                (gsize)MAX(items->size, 1));
-}
-
-static void apply_at_once(TtMerger *merger, const TtEvent *items, guint count) {
-    if (is_record(items))
-        apply_record(merger, items);
-    else
-        tt_session_apply(merger->drain.session, items, count);
-}
-
 /* Takes the first lane's items up to the key @last, at least one; a record by itself. */
 static void take_first(TtMerger *merger, guint64 last) {
     TtLane *lane = merger->heap[0].lane;
@@ -285,9 +176,9 @@ static void take_first(TtMerger *merger, guint64 last) {
     lane->head = at;
     merger->merged_stamp = lane->items[at - 1].stamp;
     if (merger->has_threads)
-        push_window(merger, lane->items + start, at - start);
+        tt_order_hold(&merger->order, lane->items + start, at - start);
     else
-        apply_at_once(merger, lane->items + start, at - start);
+        tt_order_apply(&merger->order, lane->items + start, at - start);
 }
 
 /* A thread can be stopped between taking a stamp and publishing its event, and others go on: when
@@ -331,13 +222,13 @@ static guint64 find_ripe(const TtMerger *merger, guint64 limit) {
 /* Makes room in the window for what is decoded at a time: never less than half of it is applied,
  * however close the stamps are. Returns FALSE where what it holds is later than @until. */
 static gboolean make_room(TtMerger *merger, guint64 until) {
-    const TtEvent *window = merger->window;
+    TtOrder *order = &merger->order;
 
-    if (merger->window_count <= WINDOW_ITEMS - TT_LANE_ITEMS)
+    if (order->count <= TT_ORDER_ITEMS - TT_LANE_ITEMS)
         return TRUE;
-    guint64 ripe = find_ripe(merger, window[merger->window_count - 1].stamp);
-    apply_window(merger, MIN(until, MAX(ripe, window[merger->window_count / 2].stamp)));
-    return merger->window_count <= WINDOW_ITEMS - TT_LANE_ITEMS;
+    guint64 ripe = find_ripe(merger, order->items[order->count - 1].stamp);
+    tt_order_release(order, MIN(until, MAX(ripe, order->items[order->count / 2].stamp)));
+    return order->count <= TT_ORDER_ITEMS - TT_LANE_ITEMS;
 }
 
 /* The first lane's items are used up: its next ones, or another lane. */
@@ -383,7 +274,7 @@ gboolean tt_merger_merge(TtMerger *merger, guint64 until, gsize max_bytes) {
         }
     }
     guint64 ripe = MIN(until, find_ripe(merger, limit));
-    apply_window(merger, ripe);
+    tt_order_release(&merger->order, ripe);
     merger->reached_stamp = MAX(merger->reached_stamp, ripe);
     return FALSE;
 }
@@ -393,7 +284,7 @@ gboolean tt_merger_has_reached(const TtMerger *merger, guint64 stamp) {
 }
 
 gboolean tt_merger_is_empty(const TtMerger *merger) {
-    if (merger->heap_count > 0 || merger->window_count > 0)
+    if (merger->heap_count > 0 || merger->order.count > 0)
         return FALSE;
     for (guint i = 0; i < merger->lanes->len; i++) {
         const TtLane *lane = g_ptr_array_index(merger->lanes, i);

@@ -4,6 +4,7 @@
 
 #include "intake/drain.h"
 #include "intake/lanes.h"
+#include "intake/tape.h"
 
 G_BEGIN_DECLS
 
@@ -15,6 +16,9 @@ TtMerger *tt_merger_new(TtSession *session, const TtStampClock *clock, TtBudget 
                         gsize ahead_max);
 void tt_merger_free(TtMerger *merger);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtMerger, tt_merger_free)
+
+/* Writes down what the session is told from here on; borrowed. %NULL: nothing more. */
+void tt_merger_set_tape(TtMerger *merger, TtTape *tape);
 
 /* Adds a segment's lanes; its memory is borrowed until tt_merger_release_lanes. */
 void tt_merger_add_segment(TtMerger *merger, const TtSegment *segment);

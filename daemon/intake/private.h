@@ -28,10 +28,17 @@ struct TtIntake {
     TtCalibration calibration;
     TtBudget backlog;
     guint64 last_order;
-    GQueue waiters; /* of those who wait for ends, intake.c */
+    GQueue waiters;    /* of those who wait for ends, intake.c */
+    GQueue recordings; /* of TtRecording, recordings.c */
 };
 
 /* Serves a program's request for its own export; as TtServeCaller. */
 char *tt_intake_serve_export(TtIntake *intake, TtCaller *caller, const TtRawRecord *request);
+
+/* Returns: (transfer full) (nullable) (element-type TtRecorder): where a new session goes to. */
+GPtrArray *tt_intake_choose_recorders(TtIntake *intake, const TtSessionInfo *info);
+
+/* Ends what is under way; the workers are gone. Nobody is told. */
+void tt_intake_free_recordings(TtIntake *intake);
 
 G_END_DECLS

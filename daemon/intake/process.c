@@ -35,12 +35,21 @@ struct pidfd_info {
 #define PIDFD_INFO_EXIT (1UL << 3) /* Linux 6.15 */
 #endif
 
+#define ANCESTORS_MAX 256u
+
 /* Fields of /proc/PID/stat, numbered as in proc(5). */
-enum { STAT_STATE = 3, STAT_START_TIME = 22, STAT_START_STACK = 28, STAT_EXIT_CODE = 52 };
+enum {
+    STAT_STATE = 3,
+    STAT_PARENT = 4,
+    STAT_START_TIME = 22,
+    STAT_START_STACK = 28,
+    STAT_EXIT_CODE = 52
+};
 
 typedef struct Stat {
     char state;
     char comm[16];
+    gint parent;
     guint64 start_time;
     guint64 start_stack;
     gint exit_code;
@@ -77,6 +86,7 @@ static gboolean read_stat(gint pid, Stat *ret_stat) {
     if (g_strv_length(fields) <= STAT_EXIT_CODE - STAT_STATE)
         return FALSE;
     ret_stat->state = fields[0][0];
+    ret_stat->parent = (gint)g_ascii_strtoll(fields[STAT_PARENT - STAT_STATE], NULL, 10);
     ret_stat->start_time = g_ascii_strtoull(fields[STAT_START_TIME - STAT_STATE], NULL, 10);
     ret_stat->start_stack = g_ascii_strtoull(fields[STAT_START_STACK - STAT_STATE], NULL, 10);
     ret_stat->exit_code = (gint)g_ascii_strtoll(fields[STAT_EXIT_CODE - STAT_STATE], NULL, 10);
@@ -216,6 +226,19 @@ TtImage tt_process_check_image(TtProcess *process, guint64 inode) {
         strcmp(stat.comm, process->comm) != 0 && !tt_process_has_ended(process))
         return TT_IMAGE_OTHER;
     return TT_IMAGE_UNKNOWN;
+}
+
+gboolean tt_process_descends_from(gint pid, gint ancestor) {
+    Stat stat;
+
+    for (guint i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
+        if (pid == ancestor)
+            return TRUE;
+        if (!read_stat(pid, &stat))
+            return FALSE;
+        pid = stat.parent;
+    }
+    return FALSE;
 }
 
 gboolean tt_process_is_same(const TtProcess *a, const TtProcess *b) {

@@ -43,6 +43,9 @@ typedef enum TtImage {
  * If so, what it looks like now is what tt_process_may_have_execed goes by. */
 TtImage tt_process_check_image(TtProcess *process, guint64 inode);
 
+/* Did @ancestor start the process, or start who started it? FALSE where /proc does not tell. */
+gboolean tt_process_descends_from(gint pid, gint ancestor);
+
 /* Do both name one process? Not so where only the pid is the same. */
 gboolean tt_process_is_same(const TtProcess *a, const TtProcess *b);
 

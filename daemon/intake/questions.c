@@ -176,6 +176,12 @@ static void free_held(gpointer data) {
     g_free(held);
 }
 
+static void release_held(gpointer data) {
+    Held *held = data;
+
+    tt_worker_send(tt_feed_get_worker(held->feed), run_unpin, held, free_held);
+}
+
 TtHeldSnapshot *tt_intake_take_snapshot(TtIntake *intake, const guint8 *session_id,
                                         GError **error) {
     TtFeed *feed = find_feed(intake, session_id, error);
@@ -188,16 +194,15 @@ TtHeldSnapshot *tt_intake_take_snapshot(TtIntake *intake, const guint8 *session_
     tt_snapshot_set_fetch(held->snapshot, fetch, rewind_live, held);
 
     TtHeldSnapshot *taken = g_new(TtHeldSnapshot, 1);
-    *taken = (TtHeldSnapshot){.snapshot = held->snapshot, .held = held};
+    *taken = (TtHeldSnapshot){.snapshot = held->snapshot, .held = held, .release = release_held};
     return taken;
 }
 
 void tt_held_snapshot_free(TtHeldSnapshot *taken) {
     if (!taken)
         return;
-    Held *held = taken->held;
     tt_snapshot_free(taken->snapshot);
-    tt_worker_send(tt_feed_get_worker(held->feed), run_unpin, held, free_held);
+    taken->release(taken->held);
     g_free(taken);
 }
 
@@ -210,11 +215,8 @@ typedef struct MarkCall {
 
 static void run_mark(gpointer data) {
     MarkCall *call = data;
-    guint64 stamp;
 
-    tt_feed_catch_up(call->feed, G_MAXINT64, &stamp);
-    tt_session_add_mark(tt_feed_get_session(call->feed), stamp,
-                        (TtString){call->name, MIN(strlen(call->name), TT_STRING_MAX)});
+    tt_feed_add_mark(call->feed, (TtString){call->name, MIN(strlen(call->name), TT_STRING_MAX)});
 }
 
 gboolean tt_intake_add_mark(TtIntake *intake, const guint8 *session_id, const char *name,

@@ -13,6 +13,7 @@ struct TtRegistry {
     gsize memory_limit_bytes;
     guint ended_max;
     GMutex lock;
+    gsize lent_bytes;
     GPtrArray *feeds; /* of TtFeed, oldest first */
 };
 
@@ -101,7 +102,7 @@ static gsize charge_of(TtFeed *feed) {
 
 /* Under the lock. */
 static gsize get_left_bytes(TtRegistry *registry) {
-    gsize charged = 0;
+    gsize charged = registry->lent_bytes;
 
     for (guint i = 0; i < registry->feeds->len; i++)
         charged += charge_of(g_ptr_array_index(registry->feeds, i));
@@ -118,15 +119,35 @@ static gboolean give_up_oldest(TtRegistry *registry) {
     return FALSE;
 }
 
-gsize tt_registry_grant_bytes(TtRegistry *registry) {
+/* Under the lock. */
+static gsize grant_bytes(TtRegistry *registry) {
     gsize left;
 
-    g_mutex_lock(&registry->lock);
     do
         left = get_left_bytes(registry);
     while (left < registry->memory_limit_bytes / SCARCE_SHARE && give_up_oldest(registry));
-    g_mutex_unlock(&registry->lock);
     return MAX(left / 2, registry->memory_limit_bytes / LEAST_SHARE);
+}
+
+gsize tt_registry_grant_bytes(TtRegistry *registry) {
+    g_mutex_lock(&registry->lock);
+    gsize bytes = grant_bytes(registry);
+    g_mutex_unlock(&registry->lock);
+    return bytes;
+}
+
+gsize tt_registry_lend_bytes(TtRegistry *registry) {
+    g_mutex_lock(&registry->lock);
+    gsize bytes = grant_bytes(registry);
+    registry->lent_bytes += bytes;
+    g_mutex_unlock(&registry->lock);
+    return bytes;
+}
+
+void tt_registry_return_bytes(TtRegistry *registry, gsize bytes) {
+    g_mutex_lock(&registry->lock);
+    registry->lent_bytes -= bytes;
+    g_mutex_unlock(&registry->lock);
 }
 
 void tt_registry_trim(TtRegistry *registry) {

@@ -31,6 +31,10 @@ guint tt_registry_get_running_count(TtRegistry *registry);
 /* How much a new session's blocks may take. Makes room by giving up sessions that ended. */
 gsize tt_registry_grant_bytes(TtRegistry *registry);
 
+/* The same for a session that is not in the list; to be given back. */
+gsize tt_registry_lend_bytes(TtRegistry *registry);
+void tt_registry_return_bytes(TtRegistry *registry, gsize bytes);
+
 /* Gives up the oldest sessions that ended, beyond the number that is kept. */
 void tt_registry_trim(TtRegistry *registry);
 

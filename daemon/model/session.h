@@ -27,6 +27,15 @@ static inline guint64 tt_timescale_ns(const TtTimescale *scale, guint64 stamp) {
                      scale->shift);
 }
 
+/* The last stamp whose time is @ns, or before it. */
+static inline guint64 tt_timescale_stamp(const TtTimescale *scale, guint64 ns) {
+    unsigned __int128 ticks =
+        ((((unsigned __int128)ns + 1) << scale->shift) - 1) / MAX(scale->mult, 1);
+
+    return ticks > G_MAXUINT64 - scale->start_stamp ? G_MAXUINT64
+                                                    : scale->start_stamp + (guint64)ticks;
+}
+
 typedef enum TtSessionState {
     TT_SESSION_RUNNING,
     TT_SESSION_EXITED,

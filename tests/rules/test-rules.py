@@ -147,15 +147,24 @@ def planted_sources_are_formatted():
     check_equal(rules.sources_are_formatted(root), ["b.c:1: not as .clang-format has it"])
 
 
-@case
-def rule_wire_page_is_current():
+def check_page(word, name):
     wire_page = BUILD / "protocol" / "wire-page"
-    made = subprocess.run([wire_page, "page"], capture_output=True, check=True).stdout
+    made = subprocess.run([wire_page, word], capture_output=True, check=True).stdout
     check(
-        made == (SOURCE / "protocol" / "WIRE.md").read_bytes(),
-        "protocol/WIRE.md differs from what the headers say: "
+        made == (SOURCE / "protocol" / name).read_bytes(),
+        f"protocol/{name} differs from what the headers say: "
         "meson compile -C build remake-goldens, then read the difference",
     )
+
+
+@case
+def rule_wire_page_is_current():
+    check_page("page", "WIRE.md")
+
+
+@case
+def rule_recording_page_is_current():
+    check_page("recording", "RECORDING.md")
 
 
 SYMBOLS = SOURCE / "tests" / "rules" / "libc-symbols.txt"

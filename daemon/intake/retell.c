@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Steps and columns to a session. A section's checksum says that it is as it was written, not who
+ * wrote it: every number is checked, and the model believes nothing anyway. */
+#include "intake/retell.h"
+
+#include <string.h>
+
+#include "intake/order.h"
+#include "protocol/events.h"
+
+#define SHIFT_MAX 63
+#define STAMP_MAX (G_MAXUINT64 >> 1)
+#define WORDS_MAX 65536u
+
+struct TtRetelling {
+    TtSession *session;
+    guint64 until_stamp;
+    gboolean is_at_instant, is_damaged;
+    guint thread_count; /* as far as they are known */
+    guint64 last_stamp; /* of the last event that was told */
+    TtGuess guess;
+    TtEvent *events; /* of the section; TT_SECTION_EVENTS_MAX */
+    gsize event_at, event_count;
+    TtRecordStack *nodes; /* the same; TT_SECTION_NODES_MAX */
+    gsize node_at, node_count;
+    TtOrder order;
+};
+
+TtSessionState tt_retell_get_state(const TtRecordState *record) {
+    switch (record->state) {
+    case TT_RECORDED_EXITED:
+        return TT_SESSION_EXITED;
+    case TT_RECORDED_KILLED:
+        return TT_SESSION_KILLED;
+    case TT_RECORDED_EXEC:
+        return TT_SESSION_EXEC;
+    case TT_RECORDED_ENDED:
+        return TT_SESSION_ENDED;
+    case TT_RECORDED_LOST:
+        return TT_SESSION_LOST;
+    default:
+        return TT_SESSION_RUNNING;
+    }
+}
+
+static gboolean is_sound(const TtRecordSession *record) {
+    return record->id.len == TT_SESSION_ID_BYTES &&
+           (record->parent_session.len == 0 || record->parent_session.len == TT_SESSION_ID_BYTES) &&
+           record->pid <= G_MAXINT && record->own_pid <= G_MAXINT && record->shift <= SHIFT_MAX &&
+           record->start_stamp <= STAMP_MAX &&
+           memchr(record->executable.text, 0, record->executable.len) == NULL;
+}
+
+static char **read_words(TtCursor *steps) {
+    g_autoptr(GPtrArray) words = g_ptr_array_new();
+    TtCursor ahead = *steps;
+    TtRawRecord raw;
+
+    while (tt_decode_framed(&ahead, &raw) == TT_ITEM_RECORD && raw.number == TT_RECORD_ARGUMENT) {
+        TtRecordArgument argument;
+
+        if (tt_decode_argument(&raw, &argument) == 0 && words->len < WORDS_MAX)
+            g_ptr_array_add(words, g_strndup(argument.text.text, argument.text.len));
+        *steps = ahead;
+    }
+    g_ptr_array_add(words, NULL);
+    return (char **)g_ptr_array_free(g_steal_pointer(&words), FALSE);
+}
+
+TtSessionInfo *tt_retell_read_info(TtCursor *steps) {
+    TtRecordSession record;
+    TtRawRecord raw;
+
+    if (tt_decode_framed(steps, &raw) != TT_ITEM_RECORD || raw.number != TT_RECORD_SESSION ||
+        tt_decode_session(&raw, &record) < 0 || !is_sound(&record))
+        return NULL;
+
+    TtSessionInfo *info = g_new0(TtSessionInfo, 1);
+    memcpy(info->id, record.id.text, sizeof info->id);
+    info->pid = (gint)record.pid;
+    info->own_pid = (gint)record.own_pid;
+    info->exe = g_strndup(record.executable.text, record.executable.len);
+    info->command_line = read_words(steps);
+    info->timescale = (TtTimescale){.start_stamp = record.start_stamp,
+                                    .mult = record.mult,
+                                    .shift = (guint)record.shift,
+                                    .start_realtime_ns = record.start_realtime_ns};
+    info->page_size = record.page_size;
+    info->sample_bytes = record.sample_bytes;
+    info->hello_flags = (guint)record.flags;
+    info->untraced_before_ns = record.untraced_before_ns;
+    if (record.parent_session.len > 0 && (record.parent_relation == TT_RELATION_FORK ||
+                                          record.parent_relation == TT_RELATION_EXEC)) {
+        info->parent_relation = (TtRelation)record.parent_relation;
+        memcpy(info->parent_id, record.parent_session.text, sizeof info->parent_id);
+    }
+    return info;
+}
+
+TtRetelling *tt_retelling_new(TtSession *session, guint64 until_stamp) {
+    TtRetelling *retelling = g_new0(TtRetelling, 1);
+
+    retelling->session = session;
+    retelling->until_stamp = until_stamp;
+    retelling->last_stamp = tt_session_get_info(session)->timescale.start_stamp;
+    retelling->events = g_new(TtEvent, TT_SECTION_EVENTS_MAX);
+    retelling->nodes = g_new(TtRecordStack, TT_SECTION_NODES_MAX);
+    retelling->order.session = session;
+    return retelling;
+}
+
+void tt_retelling_free(TtRetelling *retelling) {
+    if (!retelling)
+        return;
+    tt_order_clear(&retelling->order);
+    g_free(retelling->events);
+    g_free(retelling->nodes);
+    g_free(retelling);
+}
+
+/* ---- In order ---- */
+
+/* Items that are held come back with a RELEASE; those that are not are applied as far as the
+ * instant that is wanted. Returns 0, or -EBADMSG. */
+static int give(TtRetelling *retelling, const TtEvent *items, guint count, guint64 is_held) {
+    guint known = 0;
+
+    if (is_held) {
+        if (count > TT_ORDER_ITEMS - retelling->order.count)
+            return -EBADMSG;
+        tt_order_hold(&retelling->order, items, count);
+        return 0;
+    }
+    while (known < count && items[known].stamp <= retelling->until_stamp)
+        known++;
+    if (known > 0)
+        tt_order_apply(&retelling->order, items, known);
+    retelling->is_at_instant = known < count;
+    return 0;
+}
+
+static int take_run(TtRetelling *retelling, const TtRawRecord *raw) {
+    TtRecordRun run;
+
+    if (tt_decode_run(raw, &run) < 0 || run.thread >= retelling->thread_count || run.count == 0 ||
+        run.count > retelling->event_count - retelling->event_at)
+        return -EBADMSG;
+
+    TtEvent *events = retelling->events + retelling->event_at;
+    for (gsize i = 0; i < run.count; i++)
+        events[i].thread = (guint16)run.thread;
+    retelling->event_at += run.count;
+    retelling->last_stamp = events[run.count - 1].stamp;
+    return give(retelling, events, (guint)run.count, run.is_held);
+}
+
+/* The record after this one belongs to it. */
+static int take_placed(TtRetelling *retelling, const TtRawRecord *raw, TtCursor *steps) {
+    TtRecordPlaced placed;
+    TtRawRecord record;
+
+    if (tt_decode_placed(raw, &placed) < 0 || tt_decode_framed(steps, &record) != TT_ITEM_RECORD ||
+        !tt_order_has_place(record.number) ||
+        (record.number != TT_RECORD_MARK && placed.thread >= retelling->thread_count))
+        return -EBADMSG;
+
+    TtEvent item = {.stamp = placed.stamp,
+                    .addr = (guint64)(guintptr)record.fields.at,
+                    .size = tt_cursor_left(&record.fields),
+                    .thread = (guint16)placed.thread,
+                    .op = (guint8)(TT_ITEM_IS_RECORD | record.number)};
+    return give(retelling, &item, 1, placed.is_held);
+}
+
+static int take_loss(TtRetelling *retelling, const TtRawRecord *raw) {
+    TtRecordLoss loss;
+
+    if (tt_decode_loss(raw, &loss) < 0 || loss.thread >= retelling->thread_count)
+        return -EBADMSG;
+    TtEvent item = {.stamp = loss.stamp,
+                    .size = loss.count,
+                    .thread = (guint16)loss.thread,
+                    .op = TT_ITEM_IS_LOSS};
+    return give(retelling, &item, 1, loss.is_held);
+}
+
+static int take_release(TtRetelling *retelling, const TtRawRecord *raw) {
+    TtRecordRelease release;
+
+    if (tt_decode_release(raw, &release) < 0)
+        return -EBADMSG;
+    guint64 stamp = retelling->last_stamp + (guint64)tt_unzigzag(release.stamp);
+    tt_order_release(&retelling->order, MIN(stamp, retelling->until_stamp));
+    /* What is held still and follows was only there to be looked at. */
+    retelling->is_at_instant = stamp >= retelling->until_stamp && retelling->order.count > 0;
+    return 0;
+}
+
+/* ---- At once ---- */
+
+static int take_thread(TtRetelling *retelling, const TtRawRecord *raw) {
+    TtRecordLaneThread thread;
+
+    if (tt_decode_lane_thread(raw, &thread) < 0 || thread.lane >= TT_LANES_MAX ||
+        thread.tid > G_MAXUINT32)
+        return -EBADMSG;
+    guint index =
+        tt_session_get_thread(retelling->session, (guint)thread.lane, (guint32)thread.tid);
+    retelling->thread_count = MAX(retelling->thread_count, index + 1);
+    return 0;
+}
+
+static int take_thread_name(TtRetelling *retelling, const TtRawRecord *raw) {
+    TtRecordThreadName name;
+
+    if (tt_decode_thread_name(raw, &name) < 0 || name.thread >= retelling->thread_count)
+        return -EBADMSG;
+    tt_session_name_thread(retelling->session, (guint16)name.thread,
+                           &(TtRecordThread){.name = name.name});
+    return 0;
+}
+
+static int take_nodes(TtRetelling *retelling, const TtRawRecord *raw) {
+    TtRecordNodes nodes;
+
+    if (tt_decode_nodes(raw, &nodes) < 0 ||
+        nodes.count > retelling->node_count - retelling->node_at)
+        return -EBADMSG;
+    for (guint64 i = 0; i < nodes.count; i++)
+        (void)tt_session_define_stack(retelling->session, &retelling->nodes[retelling->node_at++]);
+    return 0;
+}
+
+static int take_module(TtRetelling *retelling, const TtRawRecord *raw) {
+    union {
+        TtRecordModule module;
+        TtRecordSegment segment;
+        TtRecordModuleGone gone;
+    } record;
+
+    switch (raw->number) {
+    case TT_RECORD_MODULE:
+        if (tt_decode_module(raw, &record.module) < 0)
+            return -EBADMSG;
+        (void)tt_session_define_module(retelling->session, &record.module);
+        return 0;
+    case TT_RECORD_SEGMENT:
+        if (tt_decode_segment(raw, &record.segment) < 0)
+            return -EBADMSG;
+        (void)tt_session_define_segment(retelling->session, &record.segment);
+        return 0;
+    default:
+        if (tt_decode_module_gone(raw, &record.gone) < 0)
+            return -EBADMSG;
+        tt_session_end_module(retelling->session, &record.gone);
+        return 0;
+    }
+}
+
+static int take_doubt(TtRetelling *retelling, const TtRawRecord *raw) {
+    TtRecordDoubt doubt;
+
+    if (tt_decode_doubt(raw, &doubt) < 0)
+        return -EBADMSG;
+    g_autofree char *sentence = g_strndup(doubt.sentence.text, doubt.sentence.len);
+    tt_session_add_doubt(retelling->session, sentence);
+    return 0;
+}
+
+static int take_dropped(TtRetelling *retelling, const TtRawRecord *raw) {
+    TtRecordDropped dropped;
+
+    if (tt_decode_dropped(raw, &dropped) < 0)
+        return -EBADMSG;
+    tt_session_set_dropped(retelling->session, dropped.count);
+    return 0;
+}
+
+static int take_state(TtRetelling *retelling, const TtRawRecord *raw) {
+    TtRecordState record;
+
+    if (tt_decode_state(raw, &record) < 0 || record.exit_status > G_MAXINT ||
+        tt_retell_get_state(&record) == TT_SESSION_RUNNING)
+        return -EBADMSG;
+    tt_order_release(&retelling->order, retelling->until_stamp);
+    tt_session_end(retelling->session, tt_retell_get_state(&record), (gint)record.exit_status - 1,
+                   0);
+    return 0;
+}
+
+static int take_step(TtRetelling *retelling, const TtRawRecord *raw, TtCursor *steps) {
+    switch (raw->number) {
+    case TT_RECORD_RUN:
+        return take_run(retelling, raw);
+    case TT_RECORD_PLACED:
+        return take_placed(retelling, raw, steps);
+    case TT_RECORD_LOSS:
+        return take_loss(retelling, raw);
+    case TT_RECORD_RELEASE:
+        return take_release(retelling, raw);
+    case TT_RECORD_LANE_THREAD:
+        return take_thread(retelling, raw);
+    case TT_RECORD_THREAD_NAME:
+        return take_thread_name(retelling, raw);
+    case TT_RECORD_NODES:
+        return take_nodes(retelling, raw);
+    case TT_RECORD_MODULE:
+    case TT_RECORD_SEGMENT:
+    case TT_RECORD_MODULE_GONE:
+        return take_module(retelling, raw);
+    case TT_RECORD_DOUBT:
+        return take_doubt(retelling, raw);
+    case TT_RECORD_DROPPED:
+        return take_dropped(retelling, raw);
+    case TT_RECORD_STATE:
+        return take_state(retelling, raw);
+    default:
+        return 0; /* its beginning, or a newer version's */
+    }
+}
+
+/* FALSE: they do not hold what the section's head says, and that alone. */
+static gboolean read_columns(TtRetelling *retelling, TtSection *section) {
+    retelling->event_at = retelling->node_at = 0;
+    retelling->event_count = (gsize)section->head.event_count;
+    retelling->node_count = (gsize)section->head.node_count;
+    if (tt_columns_read_events(section->columns, &retelling->guess, retelling->events,
+                               retelling->event_count) < 0 ||
+        tt_columns_read_nodes(section->columns, &retelling->guess, retelling->nodes,
+                              retelling->node_count) < 0)
+        return FALSE;
+    for (guint i = 0; i < TT_COLUMNS; i++)
+        if (tt_cursor_left(&section->columns[i]) > 0)
+            return FALSE;
+    return TRUE;
+}
+
+gboolean tt_retelling_take(TtRetelling *retelling, TtSection *section) {
+    TtCursor steps = section->steps;
+    TtRawRecord raw;
+    int r = read_columns(retelling, section) ? 0 : -EBADMSG;
+
+    while (r == 0 && !retelling->is_at_instant &&
+           (r = tt_decode_framed(&steps, &raw)) == TT_ITEM_RECORD)
+        r = take_step(retelling, &raw, &steps);
+    retelling->is_damaged = r < 0;
+    return r >= 0 && !retelling->is_at_instant;
+}
+
+gboolean tt_retelling_finish(TtRetelling *retelling) {
+    tt_order_release(&retelling->order, retelling->until_stamp);
+    return !retelling->is_damaged;
+}
+
+gboolean tt_retelling_is_at_instant(const TtRetelling *retelling) {
+    return retelling->is_at_instant;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session told again: what a recording's sections say of it, to a new session. The other end of
+ * tape.h. */
+#pragma once
+
+#include "intake/sections.h"
+#include "model/session.h"
+
+G_BEGIN_DECLS
+
+/* What a recorded state is called here; RUNNING where it is none. */
+TtSessionState tt_retell_get_state(const TtRecordState *record);
+
+/* Reads the first step of a session, and its command line, which follows.
+ *
+ * @steps  advanced past them
+ *
+ * Returns: (transfer full) (nullable): %NULL: they are none, or cannot be */
+TtSessionInfo *tt_retell_read_info(TtCursor *steps);
+
+typedef struct TtRetelling TtRetelling;
+
+/* @session: borrowed. @until_stamp: up to which it is told; G_MAXUINT64: all */
+TtRetelling *tt_retelling_new(TtSession *session, guint64 until_stamp);
+void tt_retelling_free(TtRetelling *retelling);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtRetelling, tt_retelling_free)
+
+/* Tells one section of the session; its first steps are passed over. FALSE: nothing after it is to
+ * be told: the instant is reached, or the section is damaged. */
+gboolean tt_retelling_take(TtRetelling *retelling, TtSection *section);
+
+/* Has all told been applied. FALSE: something was damaged. */
+gboolean tt_retelling_finish(TtRetelling *retelling);
+
+/* Whether it stopped short, at the instant that was wanted. */
+gboolean tt_retelling_is_at_instant(const TtRetelling *retelling);
+
+G_END_DECLS
