@@ -185,7 +185,8 @@ gboolean tt_ask_export(TtDaemon *daemon, const char *target, const char *format,
     gboolean is_written;
     guint64 bytes;
 
-    if (g_unix_fd_list_append(fds, fd, error) < 0)
+    if (g_unix_fd_list_append(fds, fd, error) < 0 ||
+        (picture->from_fd > 0 && g_unix_fd_list_append(fds, picture->from_fd, error) < 0))
         return FALSE;
     g_variant_dict_init(&options, NULL);
     if (picture->view)
@@ -194,6 +195,8 @@ gboolean tt_ask_export(TtDaemon *daemon, const char *target, const char *format,
         g_variant_dict_insert(&options, "top", "u", picture->top);
     if (picture->is_full)
         g_variant_dict_insert(&options, "full", "b", TRUE);
+    if (picture->from_fd > 0)
+        g_variant_dict_insert_value(&options, "from", g_variant_new_handle(1));
 
     call.cancellable = g_cancellable_new();
     call.pings = g_cancellable_new();

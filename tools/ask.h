@@ -11,6 +11,7 @@ typedef struct TtPicture {
     const char *view; /* NULL: the daemon's own choice */
     guint top;        /* 0: the same */
     gboolean is_full;
+    int from_fd; /* a recording, whose session it is; 0: one that the daemon keeps */
 } TtPicture;
 
 /* Whether the daemon draws @picture's view. TT_TOOLS_ERROR_USAGE where not, with those it does. */

@@ -15,6 +15,7 @@ G_BEGIN_DECLS
 int tt_command_run(char **argv, const TtChildStart *start);
 int tt_command_list(char **argv, const TtChildStart *start);
 int tt_command_export(char **argv, const TtChildStart *start);
+int tt_command_record(char **argv, const TtChildStart *start);
 int tt_command_mark(char **argv, const TtChildStart *start);
 int tt_command_start(char **argv, const TtChildStart *start);
 int tt_command_stop(char **argv, const TtChildStart *start);

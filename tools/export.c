@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/command.h"
 #include "tools/output.h"
+#include "tools/recording.h"
 
 static const char help[] =
     "Usage: tt-ctl export [TARGET] [--json[=F]] [--svg[=F]] [--view=V] [--top=N] [--full]\n"
+    "                     [--from=RECORDING]\n"
     "\n"
     "Writes the state of a session, running or ended. TARGET is a pid, a session id or the "
     "beginning\n"
@@ -19,7 +22,8 @@ static const char help[] =
     "  --view=V    which picture: overview, top, lifecycles\n"
     "  --top=N     how many entries a ranking shows\n"
     "  --at=now    the state as of now, which is what is shown without it\n"
-    "  --full      JSON with every address of every stack in every block\n";
+    "  --full      JSON with every address of every stack in every block\n"
+    "  --from=F    a session of recording F (tt-ctl run --record=F) rather than of the daemon\n";
 
 int tt_command_print(const char *text) {
     gsize len = strlen(text);
@@ -56,9 +60,7 @@ typedef struct Asked {
 static gboolean check(const Asked *asked, const char **words, GError **error) {
     const char *why = NULL;
 
-    if (asked->from)
-        why = "--from is not possible yet: recordings come later";
-    else if (*words && words[1])
+    if (*words && words[1])
         why = "export takes one TARGET: see tt-ctl export --help";
     else if (!asked->json && !asked->svg)
         why = "Say what to export: --json, --svg or both";
@@ -69,8 +71,15 @@ static gboolean check(const Asked *asked, const char **words, GError **error) {
     return !why;
 }
 
-static gboolean export(const Asked *asked, const TtPicture *picture, const char *target,
-                       GError **error) {
+static gboolean write_documents(TtDaemon *daemon, const Asked *asked, const TtPicture *picture,
+                                const char *target, GError **error) {
+    return (!asked->json ||
+            tt_ask_export_to(daemon, target, "json", picture, asked->json, error)) &&
+           (!asked->svg || tt_ask_export_to(daemon, target, "svg", picture, asked->svg, error));
+}
+
+static gboolean export_kept(const Asked *asked, TtPicture *picture, const char *target,
+                            GError **error) {
     g_autoptr(TtDaemon) daemon = tt_daemon_open(error);
     g_autofree char *session = NULL;
     g_autofree char *name = NULL;
@@ -81,9 +90,25 @@ static gboolean export(const Asked *asked, const TtPicture *picture, const char 
     /* Once: two documents are of one session, and a wrong target touches no file. */
     if (!tt_daemon1_call_resolve_sync(daemon->proxy, target, &session, &pid, &name, NULL, error))
         return tt_ask_explain(daemon, error);
-    return (!asked->json ||
-            tt_ask_export_to(daemon, session, "json", picture, asked->json, error)) &&
-           (!asked->svg || tt_ask_export_to(daemon, session, "svg", picture, asked->svg, error));
+    return write_documents(daemon, asked, picture, session, error);
+}
+
+/* Of a recording, for which any daemon will do. */
+static gboolean export_recorded(const Asked *asked, TtPicture *picture, const char *target,
+                                GError **error) {
+    g_autoptr(TtDaemon) daemon = NULL;
+    gboolean is_done;
+
+    picture->from_fd = tt_recording_open_to_read(asked->from, error);
+    if (picture->from_fd < 0)
+        return FALSE;
+    daemon = tt_daemon_open(NULL);
+    if (!daemon)
+        daemon = tt_daemon_start(error);
+    is_done = daemon && tt_ask_view(daemon, picture, error) &&
+              write_documents(daemon, asked, picture, target, error);
+    close(picture->from_fd);
+    return is_done;
 }
 
 int tt_command_export(char **argv, const TtChildStart *start) {
@@ -115,7 +140,7 @@ int tt_command_export(char **argv, const TtChildStart *start) {
     picture.is_full = asked.full != NULL;
     if (!check(&asked, words, &error) ||
         !tt_command_read_picture(view, asked.top, asked.at, &picture, &error) ||
-        !export(&asked, &picture, target, &error))
+        !(asked.from ? export_recorded : export_kept)(&asked, &picture, target, &error))
         return tt_say_error(error);
     return TT_STATUS_GOOD;
 }

@@ -11,6 +11,7 @@ static const char help[] =
     "  run -- CMD ...        runs a program traced, then writes what was asked for\n"
     "  list                  lists the sessions\n"
     "  export [TARGET]       writes a session as JSON or as a picture\n"
+    "  record F              records programs that start from now on\n"
     "  mark NAME [TARGET]    names an instant\n"
     "  start TARGET          wakes a dormant session\n"
     "  stop TARGET           puts a session to sleep\n"
@@ -23,8 +24,9 @@ typedef struct Command {
 } Command;
 
 static const Command commands[] = {
-    {"run", tt_command_run},   {"list", tt_command_list},   {"export", tt_command_export},
-    {"mark", tt_command_mark}, {"start", tt_command_start}, {"stop", tt_command_stop},
+    {"run", tt_command_run},       {"list", tt_command_list}, {"export", tt_command_export},
+    {"record", tt_command_record}, {"mark", tt_command_mark}, {"start", tt_command_start},
+    {"stop", tt_command_stop},
 };
 
 static gboolean is_planned(const char *name) {

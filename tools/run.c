@@ -13,6 +13,7 @@
 #include "tools/inspect.h"
 #include "tools/list.h"
 #include "tools/output.h"
+#include "tools/recording.h"
 #include "tools/summary.h"
 #include "tools/tree.h"
 
@@ -20,7 +21,8 @@
 #define DESCRIBE_MS 30000
 
 static const char help[] =
-    "Usage: tt-ctl run [--json[=F]] [--svg[=F]] [--view=V] [--top=N] [--full] -- CMD ...\n"
+    "Usage: tt-ctl run [--json[=F]] [--svg[=F]] [--view=V] [--top=N] [--full] [--record=F]\n"
+    "                  -- CMD ...\n"
     "\n"
     "Runs CMD traced, without losing an event, and gives its status. Uses the running tt-daemon "
     "or,\n"
@@ -31,6 +33,7 @@ static const char help[] =
     "  --view=V    which picture: overview, top, lifecycles\n"
     "  --top=N     how many entries a ranking shows\n"
     "  --full      JSON with every address of every stack in every block\n"
+    "  --record=F  records all that CMD and what it starts do, for tt-ctl export --from=F\n"
     "\n"
     "With %p (pid) or %s (session) in F there is a file for each session that CMD and what it\n"
     "started made; without, one for CMD's own process. With neither asked a summary goes to "
@@ -54,12 +57,16 @@ typedef struct Run {
     char **environment;
     char *client_dir; /* or NULL */
     TtDaemon *daemon;
-    GHashTable *before; /* ids of sessions that are not CMD's */
+    TtRecordingFile *recording; /* or NULL */
+    GError *record_error;       /* it ended before it was to */
+    GHashTable *before;         /* ids of sessions that are not CMD's */
     gint pid;
     gint wait_status;
 } Run;
 
 static void run_clear(Run *run) {
+    g_clear_pointer(&run->recording, tt_recording_file_free);
+    g_clear_error(&run->record_error);
     g_clear_pointer(&run->daemon, tt_daemon_free);
     g_clear_pointer(&run->before, g_hash_table_unref);
     if (run->client_dir)
@@ -83,15 +90,16 @@ static gboolean refuse(GError **error, TtToolsError code, const char *format, ..
 }
 
 static gboolean check_usage(const Asked *asked, const char **words, GError **error) {
-    if (asked->record)
-        return refuse(error, TT_TOOLS_ERROR_USAGE,
-                      "--record is not possible yet: recordings come later");
     if (!*words)
         return refuse(error, TT_TOOLS_ERROR_USAGE, "Say what to run: tt-ctl run -- CMD ...");
     if (asked->json && asked->svg && tt_output_is_same(asked->json, asked->svg))
         return refuse(error, TT_TOOLS_ERROR_USAGE,
                       "JSON and SVG cannot go to the same place: give one of them a file of its "
                       "own");
+    if (asked->record && ((asked->json && tt_output_is_same(asked->json, asked->record)) ||
+                          (asked->svg && tt_output_is_same(asked->svg, asked->record))))
+        return refuse(error, TT_TOOLS_ERROR_USAGE,
+                      "The recording cannot go where a document goes: give it a file of its own");
     return TRUE;
 }
 
@@ -182,20 +190,31 @@ static gboolean make_environment(Run *run, GError **error) {
     return TRUE;
 }
 
+/* The last thing before CMD's start: what is there already is given up only now. */
+static gboolean start_recording(Run *run, GError **error) {
+    if (!run->asked.record)
+        return TRUE;
+    run->recording = tt_recording_file_open(run->asked.record, error);
+    return run->recording && tt_recording_file_start(run->recording, run->daemon, TRUE, error);
+}
+
 /* Up to CMD's start. Returns the status where it was not started. */
 static int prepare(Run *run, GError **error) {
     int status;
 
     if (!check_environment(error) || !check_output(run->asked.json, error) ||
-        !check_output(run->asked.svg, error))
-        return TT_STATUS_RUN_FAILED;
+        !check_output(run->asked.svg, error) ||
+        (run->asked.record && !tt_recording_file_check(run->asked.record, error)))
+        return g_error_matches(*error, TT_TOOLS_ERROR, TT_TOOLS_ERROR_USAGE) ? TT_STATUS_USAGE
+                                                                             : TT_STATUS_RUN_FAILED;
     status = find_command(run, error);
     if (status != TT_STATUS_GOOD)
         return status;
     if (!find_daemon(run, error))
         return g_error_matches(*error, TT_TOOLS_ERROR, TT_TOOLS_ERROR_USAGE) ? TT_STATUS_USAGE
                                                                              : TT_STATUS_RUN_FAILED;
-    return make_environment(run, error) ? TT_STATUS_GOOD : TT_STATUS_RUN_FAILED;
+    return make_environment(run, error) && start_recording(run, error) ? TT_STATUS_GOOD
+                                                                       : TT_STATUS_RUN_FAILED;
 }
 
 /* Has the daemon learn how CMD ended, and read all that it left. */
@@ -300,6 +319,8 @@ static gboolean report(Run *run, GError **error) {
 
     if (!settle(run, error))
         return FALSE;
+    if (run->recording)
+        (void)tt_recording_file_stop(run->recording, run->daemon, &run->record_error);
     if (!tt_daemon1_call_list_sync(run->daemon->proxy, &sessions, NULL, error))
         return tt_ask_explain(run->daemon, error);
     family = tt_tree_find(sessions, run->before, run->daemon->pid > 0 ? 0 : run->pid);
@@ -314,7 +335,7 @@ static gboolean report(Run *run, GError **error) {
 }
 
 static int run_command(Run *run) {
-    gboolean has_output = run->asked.json || run->asked.svg;
+    gboolean has_output = run->asked.json || run->asked.svg || run->asked.record;
     g_autoptr(GError) error = NULL;
     int status = prepare(run, &error);
     int code = 0;
@@ -330,15 +351,19 @@ static int run_command(Run *run) {
     }
     run->wait_status = tt_child_wait(run->pid);
     status = tt_child_status(run->wait_status);
-    if (report(run, &error))
+    if (report(run, &error) && !run->record_error)
         return status;
-    tt_say_error(error);
+    if (run->record_error)
+        tt_say_error(run->record_error);
+    if (error)
+        tt_say_error(error);
     /* A summary is a courtesy; a document that was asked for and is not there is a failure. */
     if (!has_output)
         return status;
-    if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE))
+    if (error && g_error_matches(error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE))
         return TT_STATUS_RUN_FAILED;
-    tt_say("What was asked for was not written; %s ended with status %d", run->argv[0], status);
+    tt_say("What was asked for was not written in whole; %s ended with status %d", run->argv[0],
+           status);
     return TT_STATUS_RUN_FAILED;
 }
 

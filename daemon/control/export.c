@@ -15,6 +15,7 @@
 
 #include "control/error.h"
 #include "control/figures.h"
+#include "control/target.h"
 #include "control/text.h"
 #include "report/report.h"
 
@@ -40,9 +41,11 @@ typedef struct Job {
     guint8 session_id[TT_SESSION_ID_BYTES];
     GCancellable *cancellable;
     gboolean is_description;
-    TtExportAsk ask; /* its view is owned */
-    int fd;          /* owned; -1 for a description */
-    GArray *related; /* of TtRelated, their exe owned; NULL where not yet known */
+    TtExportAsk ask;  /* its view is owned */
+    int fd;           /* owned; -1 for a description */
+    int recording_fd; /* owned; -1: of a session that is kept here */
+    char *target;     /* of a recording's; owned */
+    GArray *related;  /* of TtRelated, their exe owned; NULL where not yet known */
 
     guint64 bytes;
     GVariant *figures; /* owned */
@@ -96,9 +99,10 @@ static Job *job_new(TtExporter *exporter, const guint8 *session_id, GCancellable
     Job *job = g_new0(Job, 1);
 
     job->exporter = exporter;
-    memcpy(job->session_id, session_id, sizeof job->session_id);
+    if (session_id)
+        memcpy(job->session_id, session_id, sizeof job->session_id);
     job->cancellable = cancellable ? g_object_ref(cancellable) : g_cancellable_new();
-    job->fd = -1;
+    job->fd = job->recording_fd = -1;
     return job;
 }
 
@@ -110,6 +114,9 @@ static void job_close_output(Job *job) {
 
 static void job_free(Job *job) {
     job_close_output(job);
+    if (job->recording_fd >= 0)
+        close(job->recording_fd);
+    g_free(job->target);
     g_object_unref(job->cancellable);
     g_clear_pointer(&job->related, g_array_unref);
     g_clear_pointer(&job->figures, g_variant_unref);
@@ -146,7 +153,7 @@ static void job_set_cancelled(Job *job, const char *why) {
 
 static void job_answer(Job *job) {
     if (job->done)
-        job->done(job->data, job->bytes, job->error);
+        job->done(job->data, job->session_id, job->bytes, job->error);
     else if (job->described)
         job->described(job->data, job->figures, job->error);
     else
@@ -197,14 +204,16 @@ static void on_wait(gpointer data, gboolean is_waiting) {
     g_mutex_unlock(&exporter->lock);
 }
 
-static void write_document(Job *job, TtSnapshot *snapshot) {
+static void write_document(Job *job, const TtHeldSnapshot *held) {
+    TtSnapshot *snapshot = held->snapshot;
     TtReportOptions options = {
         .is_full = job->ask.is_full,
         .top = job->ask.top,
         .view = job->ask.view,
         .related = job->related ? (const TtRelated *)(void *)job->related->data : NULL,
         .related_count = job->related ? job->related->len : 0,
-        .now_realtime_ns = (guint64)g_get_real_time() * 1000,
+        .now_realtime_ns =
+            held->realtime_ns > 0 ? held->realtime_ns : (guint64)g_get_real_time() * 1000,
     };
     g_autoptr(TtSink) sink = tt_sink_new(job->fd);
     TtSymbols *symbols = job->exporter->symbols;
@@ -224,6 +233,35 @@ static void write_document(Job *job, TtSnapshot *snapshot) {
     tt_symbols_trim(symbols);
 }
 
+/* Tells a session of the job's recording again, which is found out on the way. */
+static TtHeldSnapshot *retell(Job *job, GError **error) {
+    g_autoptr(TtReplay) replay = tt_replay_open(
+        job->exporter->intake, g_steal_fd(&job->recording_fd), job->cancellable, error);
+    const TtSessionCard *card;
+
+    if (!replay)
+        return NULL;
+    card = tt_target_find(tt_replay_get_cards(replay), job->target, error);
+    if (!card)
+        return NULL;
+    memcpy(job->session_id, card->id, sizeof job->session_id);
+    job->related = related_new(tt_replay_get_cards(replay), card);
+    return tt_replay_take_snapshot(replay, card->id, G_MAXUINT64, error);
+}
+
+static void job_refuse(Job *job, GError *error) {
+    if (error->domain == TT_CONTROL_ERROR)
+        job->error = g_error_copy(error);
+    else if (g_error_matches(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_GONE))
+        g_set_error_literal(&job->error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_NO_SUCH_TARGET,
+                            error->message);
+    else if (g_error_matches(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_CANCELLED))
+        job_set_cancelled(job, error->message);
+    else
+        g_set_error(&job->error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_FAILED,
+                    "The recording cannot be read: %s", error->message);
+}
+
 static void work(Job *job) {
     g_autoptr(TtHeldSnapshot) held = NULL;
     g_autoptr(GError) error = NULL;
@@ -232,14 +270,15 @@ static void work(Job *job) {
         job_set_cancelled(job, "The caller went away");
         return;
     }
-    held = tt_intake_take_snapshot(job->exporter->intake, job->session_id, &error);
+    held = job->recording_fd >= 0
+               ? retell(job, &error)
+               : tt_intake_take_snapshot(job->exporter->intake, job->session_id, &error);
     if (!held)
-        job->error =
-            g_error_new_literal(TT_CONTROL_ERROR, TT_CONTROL_ERROR_NO_SUCH_TARGET, error->message);
+        job_refuse(job, error);
     else if (job->is_description)
         job->figures = tt_figures_of_snapshot(held->snapshot);
     else
-        write_document(job, held->snapshot);
+        write_document(job, held);
 }
 
 /* On a thread of the pool. */
@@ -428,21 +467,37 @@ static gboolean check_view(const TtExportAsk *ask, GError **error) {
     return FALSE;
 }
 
-gboolean tt_exporter_export(TtExporter *exporter, GPtrArray *cards, const TtSessionCard *card,
-                            const TtExportAsk *ask, int fd, GCancellable *cancellable,
-                            TtExportDone done, gpointer data, GError **error) {
-    Job *job = job_new(exporter, card->id, cancellable);
-
+/* Takes the job. */
+static gboolean export(TtExporter *exporter, Job *job, const TtExportAsk *ask, int fd,
+                       TtExportDone done, gpointer data, GError **error) {
     job->fd = fd;
     job->ask = *ask;
     job->ask.view = g_strdup(ask->view);
-    job->related = related_new(cards, card);
     job->done = done;
     job->data = data;
     if (check_output(fd, error) && check_view(ask, error) && enqueue(exporter, job, error))
         return TRUE;
     job_free(job);
     return FALSE;
+}
+
+gboolean tt_exporter_export(TtExporter *exporter, GPtrArray *cards, const TtSessionCard *card,
+                            const TtExportAsk *ask, int fd, GCancellable *cancellable,
+                            TtExportDone done, gpointer data, GError **error) {
+    Job *job = job_new(exporter, card->id, cancellable);
+
+    job->related = related_new(cards, card);
+    return export(exporter, job, ask, fd, done, data, error);
+}
+
+gboolean tt_exporter_export_recorded(TtExporter *exporter, int recording_fd, const char *target,
+                                     const TtExportAsk *ask, int fd, GCancellable *cancellable,
+                                     TtExportDone done, gpointer data, GError **error) {
+    Job *job = job_new(exporter, NULL, cancellable);
+
+    job->recording_fd = recording_fd;
+    job->target = g_strdup(target);
+    return export(exporter, job, ask, fd, done, data, error);
 }
 
 gboolean tt_exporter_describe(TtExporter *exporter, const TtSessionCard *card,

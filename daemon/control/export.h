@@ -42,8 +42,10 @@ typedef struct TtExportAsk {
     gboolean is_full;
 } TtExportAsk;
 
-/* @error: of TT_CONTROL_ERROR, or %NULL: all @bytes are with the system. */
-typedef void (*TtExportDone)(gpointer data, guint64 bytes, const GError *error);
+/* @session_id: whose state it was; meaningful without an error
+ * @error: of TT_CONTROL_ERROR, or %NULL: all @bytes are with the system. */
+typedef void (*TtExportDone)(gpointer data, const guint8 *session_id, guint64 bytes,
+                             const GError *error);
 
 /**
  * tt_exporter_export:
@@ -58,6 +60,18 @@ typedef void (*TtExportDone)(gpointer data, guint64 bytes, const GError *error);
 gboolean tt_exporter_export(TtExporter *exporter, GPtrArray *cards, const TtSessionCard *card,
                             const TtExportAsk *ask, int fd, GCancellable *cancellable,
                             TtExportDone done, gpointer data, GError **error);
+
+/**
+ * tt_exporter_export_recorded:
+ * @recording_fd: (transfer full): a recording, open for reading; not trusted
+ * @target: which of its sessions
+ *
+ * The rest as tt_exporter_export(). Which session it is turns out when the file is read, so a
+ * target that is none is told through @done.
+ */
+gboolean tt_exporter_export_recorded(TtExporter *exporter, int recording_fd, const char *target,
+                                     const TtExportAsk *ask, int fd, GCancellable *cancellable,
+                                     TtExportDone done, gpointer data, GError **error);
 
 /* @figures: (transfer none): floating no more, a{sv}; %NULL with @error set */
 typedef void (*TtDescribeDone)(gpointer data, GVariant *figures, const GError *error);

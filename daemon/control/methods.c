@@ -10,6 +10,7 @@
 #include "control/control.h"
 #include "control/error.h"
 #include "control/figures.h"
+#include "control/recordings.h"
 #include "control/target.h"
 #include "control/text.h"
 #include "report/report.h"
@@ -20,6 +21,7 @@
 struct TtMethods {
     TtIntake *intake;     /* not owned */
     TtExporter *exporter; /* not owned */
+    TtRecordings *recordings;
     TtDaemon1 *object;
     GQueue pending; /* of Pending, not owned: each frees itself when it is answered */
 };
@@ -29,7 +31,6 @@ typedef struct Pending {
     TtMethods *methods; /* NULL once those are gone */
     GDBusMethodInvocation *invocation;
     GCancellable *cancellable;
-    char session[TT_SESSION_HEX_BYTES];
 } Pending;
 
 static GDBusConnection *pending_get_connection(const Pending *pending) {
@@ -149,14 +150,17 @@ static gboolean on_describe(TtDaemon1 *object, GDBusMethodInvocation *invocation
     return TRUE;
 }
 
-static void exported(gpointer data, guint64 bytes, const GError *error) {
+static void exported(gpointer data, const guint8 *session_id, guint64 bytes, const GError *error) {
     Pending *pending = data;
+    char session[TT_SESSION_HEX_BYTES];
 
-    if (error)
+    if (error) {
         return_failure(pending->invocation, error);
-    else
+    } else {
+        tt_text_write_id(session_id, session);
         g_dbus_method_invocation_return_value(pending->invocation,
-                                              g_variant_new("(st)", pending->session, bytes));
+                                              g_variant_new("(st)", session, bytes));
+    }
     pending_free(pending);
 }
 
@@ -166,8 +170,10 @@ static gboolean refuse_option(const char *key, const char *why, GError **error) 
     return FALSE;
 }
 
-/* @ret_ask borrows from @options. */
-static gboolean read_options(GVariant *options, TtExportAsk *ret_ask, GError **error) {
+/* @ret_ask borrows from @options.
+ * @ret_from: the handle of a recording, or -1 */
+static gboolean read_options(GVariant *options, TtExportAsk *ret_ask, gint *ret_from,
+                             GError **error) {
     GVariantIter iter;
     const char *key;
     GVariant *boxed;
@@ -183,6 +189,8 @@ static gboolean read_options(GVariant *options, TtExportAsk *ret_ask, GError **e
             ret_ask->top = g_variant_get_uint32(value);
         else if (g_str_equal(key, "full") && g_str_equal(type, "b"))
             ret_ask->is_full = g_variant_get_boolean(value);
+        else if (g_str_equal(key, "from") && g_str_equal(type, "h"))
+            *ret_from = g_variant_get_handle(value);
         else if (!g_str_equal(key, "at") || !g_str_equal(type, "s"))
             return refuse_option(key, "is not known, or of another type", error);
         else if (!g_str_equal(g_variant_get_string(value, NULL), "now"))
@@ -203,17 +211,43 @@ static gboolean read_format(const char *format, TtExportAsk *ret_ask, GError **e
     return TRUE;
 }
 
-/* The one descriptor that came with the call, or -1 with @error set. */
-static int take_output(GUnixFDList *fd_list, GVariant *output, GError **error) {
-    gint count = fd_list ? g_unix_fd_list_get_length(fd_list) : 0;
+/* One of the descriptors that came with the call, or -1 with @error set.
+ * @count: as many there must be */
+static int take_descriptor(GUnixFDList *fd_list, gint handle, gint count, GError **error) {
     int fd = -1;
 
-    if (count == 1 && g_variant_get_handle(output) == 0)
-        fd = g_unix_fd_list_get(fd_list, 0, NULL);
+    if (fd_list && g_unix_fd_list_get_length(fd_list) == count && handle >= 0 && handle < count)
+        fd = g_unix_fd_list_get(fd_list, handle, NULL);
     if (fd < 0)
-        g_set_error_literal(error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_NOT_WRITABLE,
-                            "One descriptor must come with the call: the output");
+        g_set_error(error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_NOT_WRITABLE, "%s must come with it",
+                    count == 1 ? "One descriptor, the output,"
+                               : "Two descriptors, the output and the recording,");
     return fd;
+}
+
+static gboolean export_recorded(TtMethods *methods, Pending *pending, GUnixFDList *fd_list,
+                                gint from, gint output, const char *target, const TtExportAsk *ask,
+                                GError **error) {
+    int recording_fd = take_descriptor(fd_list, from, 2, error);
+    int fd = recording_fd < 0 ? -1 : take_descriptor(fd_list, output, 2, error);
+
+    if (fd < 0) {
+        if (recording_fd >= 0)
+            close(recording_fd);
+        return FALSE;
+    }
+    return tt_exporter_export_recorded(methods->exporter, recording_fd, target, ask, fd,
+                                       pending->cancellable, exported, pending, error);
+}
+
+static void start_export_recorded(TtMethods *methods, GDBusMethodInvocation *invocation,
+                                  GUnixFDList *fd_list, gint from, gint output, const char *target,
+                                  const TtExportAsk *ask) {
+    Pending *pending = pending_new(methods, invocation);
+    g_autoptr(GError) error = NULL;
+
+    if (pending && !export_recorded(methods, pending, fd_list, from, output, target, ask, &error))
+        exported(pending, NULL, 0, error);
 }
 
 static gboolean on_export(TtDaemon1 *object, GDBusMethodInvocation *invocation,
@@ -221,6 +255,7 @@ static gboolean on_export(TtDaemon1 *object, GDBusMethodInvocation *invocation,
                           GVariant *options, GVariant *output, gpointer data) {
     TtMethods *methods = data;
     TtExportAsk ask = {0};
+    gint from = -1;
     g_autoptr(GPtrArray) cards = NULL;
     g_autoptr(GError) error = NULL;
     const TtSessionCard *card;
@@ -228,19 +263,67 @@ static gboolean on_export(TtDaemon1 *object, GDBusMethodInvocation *invocation,
     int fd;
 
     (void)object;
-    if (!read_format(format, &ask, &error) || !read_options(options, &ask, &error)) {
+    if (!read_format(format, &ask, &error) || !read_options(options, &ask, &from, &error)) {
         return_failure(invocation, error);
+        return TRUE;
+    }
+    if (from >= 0) {
+        start_export_recorded(methods, invocation, fd_list, from, g_variant_get_handle(output),
+                              target, &ask);
         return TRUE;
     }
     card = find(methods, invocation, target, &cards);
     pending = card ? pending_new(methods, invocation) : NULL;
     if (!pending)
         return TRUE;
-    tt_text_write_id(card->id, pending->session);
-    fd = take_output(fd_list, output, &error);
+    fd = take_descriptor(fd_list, g_variant_get_handle(output), 1, &error);
     if (fd < 0 || !tt_exporter_export(methods->exporter, cards, card, &ask, fd,
                                       pending->cancellable, exported, pending, &error))
-        exported(pending, 0, error);
+        exported(pending, NULL, 0, error);
+    return TRUE;
+}
+
+static gboolean on_record(TtDaemon1 *object, GDBusMethodInvocation *invocation,
+                          GUnixFDList *fd_list, GVariant *options, GVariant *output,
+                          gpointer data) {
+    TtMethods *methods = data;
+    gboolean is_own = FALSE;
+    g_autoptr(GError) error = NULL;
+    guint64 number = 0;
+
+    g_variant_lookup(options, "own", "b", &is_own);
+    int fd = take_descriptor(fd_list, g_variant_get_handle(output), 1, &error);
+    if (fd >= 0)
+        number = tt_recordings_start(methods->recordings,
+                                     g_dbus_method_invocation_get_connection(invocation), is_own,
+                                     fd, &error);
+    if (number > 0)
+        tt_daemon1_complete_record(object, invocation, NULL, number);
+    else
+        return_failure(invocation, error);
+    return TRUE;
+}
+
+static void recorded(gpointer data, guint64 bytes, const GError *error) {
+    GDBusMethodInvocation *invocation = data;
+
+    if (error)
+        return_failure(invocation, error);
+    else
+        g_dbus_method_invocation_return_value(invocation, g_variant_new("(t)", bytes));
+    g_object_unref(invocation);
+}
+
+static gboolean on_stop_recording(TtDaemon1 *object, GDBusMethodInvocation *invocation,
+                                  guint64 number, gpointer data) {
+    TtMethods *methods = data;
+    g_autoptr(GError) error = NULL;
+
+    (void)object;
+    if (!tt_recordings_stop(methods->recordings,
+                            g_dbus_method_invocation_get_connection(invocation), number, recorded,
+                            g_object_ref(invocation), &error))
+        recorded(invocation, 0, error);
     return TRUE;
 }
 
@@ -354,6 +437,8 @@ TtMethods *tt_methods_new(TtIntake *intake, TtExporter *exporter, const char *so
         {"handle-resolve", G_CALLBACK(on_resolve)},
         {"handle-describe", G_CALLBACK(on_describe)},
         {"handle-export", G_CALLBACK(on_export)},
+        {"handle-record", G_CALLBACK(on_record)},
+        {"handle-stop-recording", G_CALLBACK(on_stop_recording)},
         {"handle-mark", G_CALLBACK(on_mark)},
         {"handle-start", G_CALLBACK(on_start)},
         {"handle-stop", G_CALLBACK(on_stop)},
@@ -363,6 +448,7 @@ TtMethods *tt_methods_new(TtIntake *intake, TtExporter *exporter, const char *so
 
     methods->intake = intake;
     methods->exporter = exporter;
+    methods->recordings = tt_recordings_new(intake);
     g_queue_init(&methods->pending);
     methods->object = tt_daemon1_skeleton_new();
     tt_daemon1_set_version(methods->object, TT_VERSION);
@@ -387,6 +473,7 @@ void tt_methods_free(TtMethods *methods) {
     }
     g_signal_handlers_disconnect_by_data(methods->object, methods);
     g_object_unref(methods->object);
+    tt_recordings_free(methods->recordings);
     g_free(methods);
 }
 
@@ -399,6 +486,7 @@ void tt_methods_leave(TtMethods *methods, GDBusConnection *connection) {
     for (const GList *link = methods->pending.head; link; link = link->next)
         if (pending_get_connection(link->data) == connection)
             cancel(link->data);
+    tt_recordings_leave(methods->recordings, connection);
     g_dbus_interface_skeleton_unexport_from_connection(G_DBUS_INTERFACE_SKELETON(methods->object),
                                                        connection);
 }
@@ -407,5 +495,5 @@ gboolean tt_methods_is_busy(TtMethods *methods, GDBusConnection *connection) {
     for (const GList *link = methods->pending.head; link; link = link->next)
         if (pending_get_connection(link->data) == connection)
             return TRUE;
-    return FALSE;
+    return tt_recordings_has_any(methods->recordings, connection);
 }

@@ -229,7 +229,6 @@ def fault_J14_options_that_make_no_sense():
             (["--svg", "--top=many"], "--top"),
             (["--json", "--at=peak"], "--at"),
             (["--json", "--at=nowhere"], "--at"),
-            (["--json", "--from=x.ttr"], "--from"),
             (["--json", "--unknown"], "--unknown"),
             (["--json", "--full=yes"], "--full"),
             ([], "--json"),
@@ -250,7 +249,9 @@ def commands_that_are_not_there():
         check_sentence(result, 2, word)
     check_equal(ttlib.ctl().returncode, 2)
     check_sentence(ttlib.ctl("run"), 2, "run")
-    check_sentence(ttlib.ctl("run", "--record=x", "--", "/bin/true"), 2, "--record")
+    check_sentence(ttlib.ctl("run", "--record=x-%p", "--", "/bin/true"), 2, "%p")
+    check_sentence(ttlib.ctl("run", "--record=-", "--", "/bin/true"), 2, "one file")
+    check_sentence(ttlib.ctl("record"), 2, "record")
     check_sentence(ttlib.ctl("run", "--view=unknown", "--svg", "--", "/bin/true"), 2, "unknown")
 
 

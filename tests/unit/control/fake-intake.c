@@ -2,6 +2,7 @@
 #include "fake-intake.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "report/report.h"
 
@@ -93,6 +94,64 @@ TtHeldSnapshot *tt_intake_take_snapshot(TtIntake *intake, const guint8 *session_
     held = g_new0(TtHeldSnapshot, 1);
     held->snapshot = (TtSnapshot *)held;
     return held;
+}
+
+/* ---- Recordings: one at a time ---- */
+
+struct TtRecording {
+    int fd;
+    TtRecordingDone done;
+    gpointer data;
+};
+
+const char *fake_recording_failure;
+
+TtRecording *tt_intake_start_recording(TtIntake *intake, int fd, gint ancestor,
+                                       TtRecordingDone done, gpointer data) {
+    TtRecording *recording = g_new(TtRecording, 1);
+
+    (void)intake;
+    (void)ancestor;
+    *recording = (TtRecording){.fd = fd, .done = done, .data = data};
+    return recording;
+}
+
+static gboolean end_recording(gpointer data) {
+    TtRecording *recording = data;
+    g_autoptr(GError) error = NULL;
+
+    if (fake_recording_failure)
+        error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_NO_SPACE, fake_recording_failure);
+    close(recording->fd);
+    recording->done(recording->data, 42, error);
+    g_free(recording);
+    return G_SOURCE_REMOVE;
+}
+
+void tt_intake_stop_recording(TtRecording *recording) { g_idle_add(end_recording, recording); }
+
+TtReplay *tt_replay_open(TtIntake *intake, int fd, GCancellable *cancellable, GError **error) {
+    (void)intake;
+    (void)cancellable;
+    close(fd);
+    g_set_error_literal(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_NOT_A_RECORDING, "It is none");
+    return NULL;
+}
+
+void tt_replay_free(TtReplay *replay) { (void)replay; }
+
+GPtrArray *tt_replay_get_cards(TtReplay *replay) {
+    (void)replay;
+    g_assert_not_reached();
+}
+
+TtHeldSnapshot *tt_replay_take_snapshot(TtReplay *replay, const guint8 *session_id,
+                                        guint64 until_stamp, GError **error) {
+    (void)replay;
+    (void)session_id;
+    (void)until_stamp;
+    (void)error;
+    g_assert_not_reached();
 }
 
 void tt_held_snapshot_free(TtHeldSnapshot *held) {

@@ -15,6 +15,9 @@ extern guint64 fake_report_bytes;
 extern gboolean fake_report_fails;
 extern gboolean fake_is_sampled; /* snapshots */
 
+/* Why the recording under way ends when it is stopped; NULL: all is written. */
+extern const char *fake_recording_failure;
+
 /* What was asked last, and how often; of any thread. */
 typedef struct FakeCalls {
     gint marks, recordings, exit_statuses, snapshots, held_snapshots;

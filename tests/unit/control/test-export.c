@@ -25,9 +25,10 @@ static void outcome_clear(Outcome *outcome) {
     memset(outcome, 0, sizeof *outcome);
 }
 
-static void on_done(gpointer data, guint64 bytes, const GError *error) {
+static void on_done(gpointer data, const guint8 *session_id, guint64 bytes, const GError *error) {
     Outcome *outcome = data;
 
+    (void)session_id;
     outcome->calls++;
     outcome->bytes = bytes;
     outcome->error = error ? g_error_copy(error) : NULL;
