@@ -1,0 +1,261 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Recordings in trouble: F11, G17, H11, and what becomes of them when a program follows others."""
+
+import os
+import pathlib
+import signal
+import subprocess
+
+import ttlib
+from ttlib import case, check, check_equal
+
+CHURN = r"""
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Argument: how many rounds, each of a birth and a death and now and then one that stays. */
+int main(int argc, char **argv) {
+    long rounds = argc > 1 ? atol(argv[1]) : -1;
+    void *volatile kept[64] = {0};
+
+    for (long i = 0; i != rounds; i++) {
+        void *block = malloc(16 + i % 1000);
+
+        free(kept[i % 64]);
+        kept[i % 64] = block;
+        if (i % 1000 == 0 && rounds < 0)
+            usleep(1000);
+    }
+    return 0;
+}
+"""
+
+FAMILY = r"""
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(int argc, char **argv) {
+    malloc(1000 + argc);
+    if (argc < 4 && fork() == 0) {
+        malloc(2000);
+        execl(argv[0], argv[0], "x", "y", "z", (char *)0);
+    }
+    wait(NULL);
+    return 0;
+}
+"""
+
+
+def check_sentence(result, status, *words):
+    check_equal(result.returncode, status, result.stderr)
+    check_equal(result.stdout, "", "stdout")
+    check_equal(result.stderr.count("\n"), 1, f"lines of {result.stderr!r}")
+    for word in words:
+        check(word in result.stderr, f"{word!r} is not in {result.stderr!r}")
+
+
+def alone():
+    """No daemon answers here."""
+    return ttlib.clean_env({"TT_SOCKET_DIR": ttlib.temp_dir()})
+
+
+def export_from(recording, *words):
+    result = ttlib.ctl("export", *words, "--json", f"--from={recording}", env=alone())
+    check_equal(result.returncode, 0, f"export --from: {result.stderr}")
+    path = ttlib.temp_dir() / "told.json"
+    path.write_text(result.stdout)
+    return ttlib.read_json(path)
+
+
+def record(folder, *cmd, options=()):
+    recording = folder / "recording"
+    result = ttlib.ctl("run", f"--record={recording}", *options, "--", *cmd, env=alone())
+    check_equal(result.returncode, 0, result.stderr)
+    return recording
+
+
+@case
+def fault_F11_daemon_and_program_killed_together():
+    program = ttlib.compile_c(CHURN, "-w")
+    recording = ttlib.temp_dir() / "recording"
+    with ttlib.Daemon() as daemon:
+        recorder = subprocess.Popen(
+            [ttlib.TT_CTL, "record", recording],
+            env=daemon.env(),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        recorder.stderr.readline()  # it has begun
+        process = subprocess.Popen([program], env=daemon.preload_env())
+        ttlib.wait_for(
+            lambda: recording.exists() and recording.stat().st_size > 20_000, "some sections"
+        )
+        daemon.kill()
+        process.kill()
+        process.wait()
+        check_equal(recorder.wait(ttlib.SECONDS), 1, "status of record")
+        check("ended" in recorder.stderr.read(), "record says that the daemon ended")
+        recorder.stderr.close()
+    export = export_from(recording)
+    check_equal((export["process"]["pid"], export["process"]["state"]), (process.pid, "lost"))
+    check(export["cumulative_allocations"] > 1000, "what was written until then")
+    check(not export["completeness"]["exact"], "exact")
+    check(any("breaks off" in doubt for doubt in export["completeness"]["doubts"]), "declared")
+    ttlib.check_books(export)
+    ttlib.check_schema(export)
+
+
+@case
+def a_killed_program_is_told_to_its_last_event():
+    program = ttlib.compile_c(CHURN, "-w")
+    recording = ttlib.temp_dir() / "recording"
+    with ttlib.Daemon() as daemon:
+        recorder = subprocess.Popen(
+            [ttlib.TT_CTL, "record", recording],
+            env=daemon.env(),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        recorder.stderr.readline()
+        process = subprocess.Popen([program], env=daemon.preload_env({"TT_LOSSLESS": 1}))
+        ttlib.wait_for(
+            lambda: recording.exists() and recording.stat().st_size > 20_000, "some sections"
+        )
+        process.kill()
+        process.wait()
+        daemon.wait_for_state(process.pid, "killed")
+        live = daemon.export(process.pid)
+        recorder.send_signal(signal.SIGINT)
+        check_equal(recorder.wait(ttlib.SECONDS), 0, "status of record")
+        recorder.stderr.close()
+    told = export_from(recording)
+    for export in (live, told):
+        for key in ("generator", "timestamp"):
+            del export[key]
+    check(told == live, "what is told again differs")
+
+
+@case
+def fault_G17_what_is_no_recording():
+    folder = ttlib.temp_dir()
+    fifo = folder / "fifo"
+    os.mkfifo(fifo)
+    text = folder / "text"
+    text.write_text("no recording\n" * 100)
+    empty = folder / "empty"
+    empty.touch()
+    zst = folder / "some.zst"
+    zst.write_bytes(subprocess.run(["zstd", "-c"], input=b"0" * 100_000, capture_output=True).stdout)
+    for path in (fifo, text, empty, zst, folder, "/dev/zero", "/dev/null", folder / "missing"):
+        result = ttlib.ctl("export", "--json", f"--from={path}", env=alone())
+        check_sentence(result, 1, "tt-ctl: ")
+    check_sentence(ttlib.ctl("run", f"--record={fifo}", "--", "/bin/true", env=alone()), 125, "file")
+
+
+@case
+def fault_G17_bomb_is_bounded():
+    """A gigabyte of nothing in a few bytes, behind a whole section or alone."""
+    folder = ttlib.temp_dir()
+    program = ttlib.compile_c(CHURN, "-w")
+    good = record(folder, program, "1000").read_bytes()
+    bomb = subprocess.run(
+        ["sh", "-c", "head -c 1000000000 /dev/zero | zstd -c"], capture_output=True, check=True
+    ).stdout
+    path = folder / "bomb"
+    with ttlib.Daemon() as daemon:
+        path.write_bytes(good[:16] + bomb)
+        check_sentence(daemon.ctl("export", "--json", f"--from={path}"), 1, "recording")
+        # Between sections: nothing behind it counts.
+        path.write_bytes(good[:-40] + bomb)
+        result = daemon.ctl("export", "--json", f"--from={path}")
+        check_equal(result.returncode, 0, result.stderr)
+        status = pathlib.Path(f"/proc/{daemon.pid}/status").read_text()
+        (peak,) = [int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line]
+        check(peak < 200_000, f"the daemon took {peak} KiB")
+
+
+@case
+def fault_G17_cut_files_say_so():
+    folder = ttlib.temp_dir()
+    program = ttlib.compile_c(CHURN, "-w")
+    whole = record(folder, program, "300000").read_bytes()
+    path = folder / "cut"
+    last = -1
+    for share in (0.3, 0.6, 0.9):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        export = export_from(path)
+        check_equal(export["process"]["state"], "lost", f"{share}")
+        check(not export["completeness"]["exact"], f"{share}: exact")
+        check(export["cumulative_allocations"] > last, f"{share}: not more than before")
+        last = export["cumulative_allocations"]
+        ttlib.check_books(export)
+
+
+@case
+def fault_H11_disk_full_for_recording():
+    """A file system that holds a third of it."""
+    folder = ttlib.temp_dir()
+    program = ttlib.compile_c(CHURN, "-w")
+    recording = folder / "small" / "recording"
+    recording.parent.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", recording.parent], capture_output=True
+    )
+    if mount.returncode != 0:
+        raise ttlib.Skip("no file system can be mounted here")
+    try:
+        result = ttlib.ctl(
+            "run",
+            f"--record={recording}",
+            f"--json={folder / 'export.json'}",
+            "--",
+            program,
+            "400000",
+            env=alone(),
+        )
+        check_equal(result.returncode, 125, result.stderr)
+        check("No space left" in result.stderr, result.stderr)
+        # Tracing went on: the live export is whole.
+        live = ttlib.read_json(folder / "export.json")
+        ttlib.check_exact(live)
+        check(live["cumulative_allocations"] >= 400_000, "the live export is whole")
+        told = export_from(recording)
+        check_equal(told["process"]["state"], "lost")
+        check(0 < told["cumulative_allocations"] < 400_000, "what was on the disk")
+        ttlib.check_books(told)
+    finally:
+        subprocess.run(["umount", recording.parent], check=True)
+
+
+@case
+def a_family_is_in_one_file():
+    """Of a running daemon others trace too: only CMD's own are in it."""
+    folder = ttlib.temp_dir()
+    program = ttlib.compile_c(FAMILY, "-w")
+    churn = ttlib.compile_c(CHURN, "-w", name="churn")
+    recording = folder / "recording"
+    with ttlib.Daemon() as daemon:
+        other = subprocess.Popen([churn], env=daemon.preload_env())
+        result = daemon.ctl("run", f"--record={recording}", "--", program)
+        check_equal(result.returncode, 0, result.stderr)
+        subprocess.run([churn, "10"], env=daemon.preload_env(), check=True)
+        other.kill()
+        other.wait()
+    result = ttlib.ctl("export", "--json", f"--from={recording}", env=alone())
+    check_equal(result.returncode, 2, result.stderr)
+    check_equal(result.stderr.count("pid "), 3, result.stderr)
+    check_equal(result.stderr.count("program"), 3, result.stderr)
+    ids = [line.split()[0] for line in result.stderr.splitlines() if "pid" in line and "exit" in line]
+    relations = set()
+    for session in ids:
+        export = export_from(recording, session)
+        relations |= {related["relation"] for related in export["process"]["related"]}
+    check("parent" in relations or "exec_from" in relations, f"relations: {relations}")
+
+
+ttlib.main()
