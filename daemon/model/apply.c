@@ -180,6 +180,15 @@ static G_GNUC_NO_INLINE void shed(TtSession *session, const Birth *birth) {
     thread->last_id = 0;
 }
 
+/* The living come before what marks keep of the dead. Returns a slot, or 0. */
+static G_GNUC_NO_INLINE guint32 take_slot_of_dead(TtSession *session, guint32 leaf) {
+    guint32 slot = 0;
+
+    while (leaf && slot == 0 && tt_session_give_up_pin(session))
+        slot = tt_blocks_take_slot(&session->blocks);
+    return slot;
+}
+
 /* Enters a counted birth. Returns its slot, or 0: it was shed. */
 static inline guint32 enter_birth(TtSession *session, const Birth *birth) {
     guint32 leaf = birth->leaf;
@@ -187,7 +196,7 @@ static inline guint32 enter_birth(TtSession *session, const Birth *birth) {
     if (G_UNLIKELY(leaf == 0))
         leaf = tt_index_ensure_leaf(&session->index, birth->addr);
     guint32 slot = leaf ? tt_blocks_take_slot(&session->blocks) : 0;
-    if (G_UNLIKELY(slot == 0)) {
+    if (G_UNLIKELY(slot == 0) && (slot = take_slot_of_dead(session, leaf)) == 0) {
         shed(session, birth);
         return 0;
     }
@@ -499,6 +508,8 @@ static inline __attribute__((always_inline)) void apply_batch(TtSession *session
     tt_sites_drain_lifetimes(&session->sites);
     session->lookback_credit += count;
     tt_index_tidy(&session->index);
+    if (G_UNLIKELY(session->marks.pinned_count > 0))
+        tt_session_bound_marks(session);
 }
 
 /* Samples are few, so what they need may cost a call; where every event is told it is not there. */

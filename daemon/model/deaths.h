@@ -23,13 +23,13 @@ tt_death_remember(TtSession *session, const TtBlock *block, guint16 freed_by, gu
     guint32 site_or_extras = block->site_or_extras;
 
     if (G_UNLIKELY(session->history.limit == 0)) {
-        session->history.total++; /* one that nobody can look up */
+        tt_history_skip(&session->history); /* one that nobody can look up */
         return FALSE;
     }
     if (G_UNLIKELY(has_extras)) {
         site_or_extras = tt_death_make_extras(session, block, freed_stack, is_pinned);
         if (!site_or_extras) {
-            session->history.total++;
+            tt_history_skip(&session->history);
             return FALSE;
         }
     }

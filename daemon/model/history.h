@@ -29,11 +29,12 @@ G_STATIC_ASSERT(sizeof(TtFreed) == 40);
 
 typedef struct TtHistory {
     TtFreed *ring;
-    gsize limit;   /* how many are kept */
-    gsize room;    /* of the ring: grows to the limit */
-    gsize next;    /* where the next goes */
-    gsize count;   /* in the ring */
-    guint64 total; /* ever */
+    gsize limit;     /* how many are kept */
+    gsize room;      /* of the ring: grows to the limit */
+    gsize next;      /* where the next goes */
+    gsize count;     /* in the ring */
+    guint64 total;   /* ever */
+    guint64 skipped; /* of these, the ones for which there was no room at all */
 } TtHistory;
 
 void tt_history_init(TtHistory *history, gsize limit);
@@ -57,6 +58,17 @@ static inline TtFreed *tt_history_push(TtHistory *history, TtExtrasPool *extras)
         history->next = 0;
     history->total++;
     return freed;
+}
+
+/* How many have ever been written, kept still or not. */
+static inline guint64 tt_history_count_pushed(const TtHistory *history) {
+    return history->total - history->skipped;
+}
+
+/* Counts one that is not kept. */
+static inline void tt_history_skip(TtHistory *history) {
+    history->total++;
+    history->skipped++;
 }
 
 static inline guint64 tt_freed_get_id(const TtFreed *freed) {

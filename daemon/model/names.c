@@ -144,15 +144,16 @@ guint32 tt_names_intern_scope(TtNames *names, guint32 parent, TtString name) {
     return index;
 }
 
-void tt_names_add_mark(TtNames *names, const TtMark *mark, TtString name) {
+gboolean tt_names_add_mark(TtNames *names, const TtMark *mark, TtString name) {
     TtMark kept = *mark;
 
     if (!has_room(names, names->marks->len, name.len)) {
         names->shed_marks++;
-        return;
+        return FALSE;
     }
     kept.name = tt_text_new(name);
     g_array_append_val(names->marks, kept);
+    return TRUE;
 }
 
 TtVariableRow *tt_names_copy_variables(const TtNames *names, gsize *ret_count) {
@@ -192,10 +193,10 @@ void tt_scope_rows_free(TtScopeRow *rows, gsize count) {
     g_free(rows);
 }
 
-TtMarkRow *tt_names_copy_marks(const TtNames *names, const TtTimescale *scale, gsize *ret_count) {
-    TtMarkRow *rows = g_new(TtMarkRow, names->marks->len + 1);
+TtMarkRow *tt_names_copy_marks(const TtNames *names, const TtTimescale *scale, gsize count) {
+    TtMarkRow *rows = g_new(TtMarkRow, count + 1);
 
-    for (guint i = 0; i < names->marks->len; i++) {
+    for (guint i = 0; i < count; i++) {
         const TtMark *mark = &g_array_index(names->marks, TtMark, i);
 
         rows[i] = (TtMarkRow){
@@ -205,7 +206,6 @@ TtMarkRow *tt_names_copy_marks(const TtNames *names, const TtTimescale *scale, g
             .live_blocks = mark->live_blocks,
         };
     }
-    *ret_count = names->marks->len;
     return rows;
 }
 

@@ -46,7 +46,8 @@ guint32 tt_names_intern_scope(TtNames *names, guint32 parent, TtString name);
 /* Returns the index of the scope "other". */
 guint32 tt_names_get_other_scope(TtNames *names);
 
-void tt_names_add_mark(TtNames *names, const TtMark *mark, TtString name);
+/* Returns whether it was kept, as the last of the marks. */
+gboolean tt_names_add_mark(TtNames *names, const TtMark *mark, TtString name);
 
 static inline TtVariableRow *tt_names_get_variable(const TtNames *names, guint32 index) {
     return &g_array_index(names->variables, TtVariableRow, index);
@@ -61,7 +62,8 @@ TtVariableRow *tt_names_copy_variables(const TtNames *names, gsize *ret_count);
 void tt_variable_rows_free(TtVariableRow *rows, gsize count);
 TtScopeRow *tt_names_copy_scopes(const TtNames *names, gsize *ret_count);
 void tt_scope_rows_free(TtScopeRow *rows, gsize count);
-TtMarkRow *tt_names_copy_marks(const TtNames *names, const TtTimescale *scale, gsize *ret_count);
+/* The first @count of them. */
+TtMarkRow *tt_names_copy_marks(const TtNames *names, const TtTimescale *scale, gsize count);
 void tt_mark_rows_free(TtMarkRow *rows, gsize count);
 
 gsize tt_names_bytes(const TtNames *names);

@@ -5,6 +5,7 @@
 
 #include "model/history.h"
 #include "model/index.h"
+#include "model/marks.h"
 #include "model/modules.h"
 #include "model/names.h"
 #include "model/pins.h"
@@ -36,6 +37,7 @@ struct TtSession {
     TtIndex index;
     TtHistory history;
     TtPins pins;
+    TtMarks marks;
     TtTimeline timeline;
 
     /* The impossible, the unknown, the lost. */

@@ -46,6 +46,8 @@ void tt_model_limits_init(TtModelLimits *limits) {
         .names = 16384,
         .timeline_points = 4096,
         .detail_bytes = (gsize)1 << 30,
+        .pinned_marks = 64,
+        .pinned_bytes = (gsize)1 << 27,
     };
 }
 
@@ -74,6 +76,7 @@ TtSession *tt_session_new(const TtSessionInfo *info, const TtModelLimits *limits
     tt_index_init(&session->index, &session->blocks, limits->detail_bytes, &session->detail);
     tt_history_init(&session->history, limits->history_blocks);
     tt_pins_init(&session->pins);
+    g_queue_init(&session->marks.kept);
     tt_timeline_init(&session->timeline, limits->timeline_points);
     tt_names_init(&session->names, limits->names);
     tt_modules_init(&session->modules);
@@ -85,6 +88,7 @@ TtSession *tt_session_new(const TtSessionInfo *info, const TtModelLimits *limits
 void tt_session_free(TtSession *session) {
     if (!session)
         return;
+    tt_session_clear_marks(session);
     g_ptr_array_unref(session->doubts);
     g_array_unref(session->gaps);
     tt_modules_clear(&session->modules);
@@ -159,7 +163,8 @@ void tt_session_add_mark(TtSession *session, guint64 stamp, TtString name) {
         .live_blocks = session->live_blocks,
     };
 
-    tt_names_add_mark(&session->names, &mark, name);
+    if (tt_names_add_mark(&session->names, &mark, name))
+        tt_session_keep_mark(session, session->names.marks->len - 1);
 }
 
 void tt_session_set_variable(TtSession *session, guint32 slot, guint32 variable) {
@@ -341,9 +346,9 @@ void tt_session_get_summary(const TtSession *session, TtSummary *ret_summary) {
         .state_bytes = sizeof *session + tt_blocks_bytes(&session->blocks) +
                        tt_index_bytes(&session->index) + tt_sites_bytes(&session->sites) +
                        tt_stacks_bytes(session->stacks) + tt_history_bytes(&session->history) +
-                       tt_pins_bytes(&session->pins) + tt_timeline_bytes(&session->timeline) +
-                       tt_threads_bytes(&session->threads) + tt_names_bytes(&session->names) +
-                       tt_modules_bytes(&session->modules) + tt_shed_bytes(&session->shed) +
-                       session->gaps->len * sizeof(TtGapRow),
+                       tt_pins_bytes(&session->pins) + session->marks.state_bytes +
+                       tt_timeline_bytes(&session->timeline) + tt_threads_bytes(&session->threads) +
+                       tt_names_bytes(&session->names) + tt_modules_bytes(&session->modules) +
+                       tt_shed_bytes(&session->shed) + session->gaps->len * sizeof(TtGapRow),
     };
 }

@@ -75,6 +75,8 @@ typedef struct TtModelLimits {
     gsize names;          /* distinct variables, scopes, marks each */
     gsize timeline_points;
     gsize detail_bytes; /* blocks and their index; past it new blocks are counted only */
+    gsize pinned_marks; /* marks whose blocks are kept as they were; the newest are */
+    gsize pinned_bytes; /* of detail_bytes, for that: half for blocks that died, half for sums */
 } TtModelLimits;
 
 void tt_model_limits_init(TtModelLimits *limits); /* the defaults */
@@ -139,6 +141,8 @@ void tt_session_fail_realloc(TtSession *session, guint16 thread, guint64 stamp);
 
 /* The thread's open reallocation ended its block, and of the new one nothing is known. */
 void tt_session_leave_realloc(TtSession *session, guint16 thread, guint64 stamp);
+
+/* A mark keeps the state as of now, within bounds (tt_snapshot_new_at). */
 void tt_session_add_mark(TtSession *session, guint64 stamp, TtString name);
 void tt_session_name_block(TtSession *session, guint16 thread, const TtRecordVariable *record);
 void tt_session_enter_scope(TtSession *session, guint16 thread, const TtRecordScopeEnter *record);

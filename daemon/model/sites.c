@@ -114,13 +114,13 @@ void tt_sites_remove_variance(TtSites *sites, guint32 number, const TtVariance *
     tt_variance_subtract(&change_variance(sites, number)->live, variance);
 }
 
-static void add_variances(TtSiteVariance *sum, const TtSiteVariance *other) {
+void tt_site_variance_add(TtSiteVariance *sum, const TtSiteVariance *other) {
     tt_variance_add(&sum->live, &other->live);
     tt_variance_add(&sum->cumulative, &other->cumulative);
     tt_variance_add(&sum->peak, &other->peak);
 }
 
-static TtErrors get_errors(const TtSiteVariance *variance) {
+TtErrors tt_site_variance_get_errors(const TtSiteVariance *variance) {
     TtVariance freed = variance->cumulative;
 
     tt_variance_subtract(&freed, &variance->live);
@@ -132,27 +132,23 @@ static TtErrors get_errors(const TtSiteVariance *variance) {
     };
 }
 
-/* Blocks are in the sample or not each for itself, so variances add up, of sites as of blocks. */
-TtErrors *tt_sites_copy_errors(const TtSites *sites, TtErrors *ret_totals) {
-    TtErrors *errors = g_new(TtErrors, sites->count);
-    TtSiteVariance total = {.peak = {0}};
+TtSiteVariance *tt_sites_copy_variances(const TtSites *sites) {
+    TtSiteVariance *variances = g_new0(TtSiteVariance, sites->count);
     gsize count = 0;
 
     for (guint32 i = 1; i < sites->count; i++) {
         const TtSite *site = &sites->sites[i];
-        TtSiteVariance variance = {.peak = {0}};
+        TtSiteVariance *variance = &variances[count];
 
         if (site->cumulative_blocks == 0)
             continue;
         if (i < sites->variance_room)
-            variance = sites->variances[i];
+            *variance = sites->variances[i];
         if (site->peak_epoch != sites->peak_epoch)
-            variance.peak = variance.live;
-        errors[count++] = get_errors(&variance);
-        add_variances(&total, &variance);
+            variance->peak = variance->live;
+        count++;
     }
-    *ret_totals = get_errors(&total);
-    return errors;
+    return variances;
 }
 
 /* ---- Copies ---- */

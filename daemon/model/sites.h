@@ -143,10 +143,12 @@ static inline void tt_sites_note_total(TtSites *sites, guint64 bytes, guint64 bl
 /* Returns: (transfer full): rows of the sites that have had a block, in order of site; g_free. */
 TtSiteRow *tt_sites_copy(const TtSites *sites, const TtTimescale *scale, gsize *ret_count);
 
-/* Returns: (transfer full): one for each of tt_sites_copy()'s rows; g_free.
- *
- * @ret_totals: of all sites together */
-TtErrors *tt_sites_copy_errors(const TtSites *sites, TtErrors *ret_totals);
+/* Returns: (transfer full): one for each of tt_sites_copy()'s rows; g_free. Each has its peak. */
+TtSiteVariance *tt_sites_copy_variances(const TtSites *sites);
+
+/* Blocks are in the sample or not each for itself, so variances add up, of sites as of blocks. */
+void tt_site_variance_add(TtSiteVariance *sum, const TtSiteVariance *other);
+TtErrors tt_site_variance_get_errors(const TtSiteVariance *variance);
 
 /* Births so far whose stack was cut. */
 guint64 tt_sites_count_truncated(const TtSites *sites);

@@ -2,158 +2,226 @@
 /* A snapshot is made in one go by the session's owner, and shares with it only what never changes:
  * the nodes of stacks, and strings that count their references. So it outlives the session, and any
  * thread may free it. Live blocks are not in it; they are read through a pin, by the owner. */
-#include "model/session-state.h"
+#include "model/reader.h"
 
-struct TtSnapshot {
-    TtSessionInfo *info;
-    TtSessionState state;
-    gint exit_status;
-    guint64 time_ns;
-    TtTotals totals;
-    TtCompleteness completeness;
+#define MARKS_TOLD_MAX 8u
 
-    TtSampling sampling;
-    TtSample sample;       /* zero in an exact session */
-    TtErrors *site_errors; /* NULL in an exact session */
-    TtSiteRow *sites;
-    gsize site_count;
-    TtModuleRow *modules;
-    gsize module_count;
-    TtThreadRow *threads;
-    gsize thread_count;
-    TtVariableRow *variables;
-    gsize variable_count;
-    TtScopeRow *scopes;
-    gsize scope_count;
-    TtTimePoint *timeline;
-    gsize timeline_count;
-    TtMarkRow *marks;
-    gsize mark_count;
-    TtGapRow *gaps;
-    gsize gap_count;
-
-    TtStacks *stacks;
-    guint32 *stack_of; /* of a site, as the freed name them */
-    TtFreedCopy freed;
-
-    TtLiveFetch fetch;
-    void (*rewind)(gpointer data);
-    gpointer fetch_data;
-};
-
-static TtTotals copy_totals(const TtSession *session) {
-    return (TtTotals){
-        .live_blocks = session->live_blocks,
-        .live_bytes = session->live_bytes,
-        .cumulative_allocations = tt_session_count_allocations(session),
-        .cumulative_allocated = session->allocated,
-        .cumulative_frees = session->frees,
-        .cumulative_freed = session->freed,
-        .reallocations = session->reallocations,
-        .temporary_allocations = session->temporary,
-        .peak_bytes = session->sites.peak_bytes,
-        .peak_blocks = session->sites.peak_blocks,
-        .peak_ns = tt_session_tick_ns(session, session->sites.peak_tick),
-        .events = tt_session_count_events(session),
-    };
-}
-
-static GPtrArray *copy_doubts(const TtSession *session) {
-    GPtrArray *doubts = g_ptr_array_new_with_free_func(g_free);
-
-    for (guint i = 0; i < session->doubts->len; i++)
-        g_ptr_array_add(doubts, g_strdup(session->doubts->pdata[i]));
-    if (session->shed.ever > 0)
-        g_ptr_array_add(doubts, g_strdup_printf("Memory for blocks ran out: %" G_GUINT64_FORMAT
-                                                " blocks were counted only.",
-                                                session->shed.ever));
-    if (session->stacks->has_shed)
-        g_ptr_array_add(doubts, g_strdup("There were more stacks than are kept; the rest is shown "
-                                         "without a stack."));
-    if (session->names.shed_marks > 0)
-        g_ptr_array_add(doubts,
-                        g_strdup_printf("There were more marks than are kept: %" G_GUINT64_FORMAT
-                                        " are left out.",
-                                        session->names.shed_marks));
-    if (session->modules.has_cut)
-        g_ptr_array_add(doubts, g_strdup("Some modules are shown without their path: there were "
-                                         "too many."));
-    return doubts;
-}
-
-static TtCompleteness copy_completeness(const TtSession *session) {
-    TtCompleteness completeness = {
-        .dropped_events = session->gap_events + session->dropped_events,
-        .unknown_frees = session->unknown_frees,
-        .double_frees = session->double_frees,
-        .synthesized_frees = session->synthesized_frees,
-        .truncated_stacks = tt_sites_count_truncated(&session->sites),
-        .untraced_before_ns = session->info->untraced_before_ns,
-        .shed_blocks = session->shed.blocks,
-        .history_dropped = session->history.total - session->history.count,
-        .doubts = copy_doubts(session),
+const char *tt_state_source_name(TtStateSource source) {
+    static const char *const names[] = {
+        [TT_STATE_PRESENT] = "present",
+        [TT_STATE_KEPT] = "kept",
+        [TT_STATE_LED_BACK] = "led_back",
     };
 
-    /* A double free is the program's fault, not the books'. A stack that was cut is declared, and
-     * its blocks are counted where they belong as far as it goes. */
-    completeness.exact = !tt_session_has_missed(session) && completeness.unknown_frees == 0 &&
-                         completeness.synthesized_frees == 0 && completeness.doubts->len == 0;
-    return completeness;
+    return names[source];
 }
 
-static TtGapRow *copy_gaps(const TtSession *session, gsize *ret_count) {
-    TtGapRow *rows = g_new(TtGapRow, session->gaps->len + 1);
+/* ---- Taking one ---- */
 
-    for (guint i = 0; i < session->gaps->len; i++) {
-        rows[i] = g_array_index(session->gaps, TtGapRow, i);
-        rows[i].first_ns = tt_timescale_ns(&session->info->timescale, rows[i].first_ns);
-        rows[i].last_ns = tt_timescale_ns(&session->info->timescale, rows[i].last_ns);
-    }
-    *ret_count = session->gaps->len;
-    return rows;
-}
-
-static void copy_sample(const TtSession *session, TtSnapshot *snapshot) {
-    if (!tt_session_is_sampled(session))
-        return;
-    snapshot->sampling = session->sampling;
-    snapshot->sample = (TtSample){
-        .mean_bytes = session->sampling.mean_bytes,
-        .allocations = session->next_id - 1,
-        .frees = session->sampling.deaths - session->synthesized_frees,
-    };
-    snapshot->site_errors = tt_sites_copy_errors(&session->sites, &snapshot->sample.errors);
-}
-
-TtSnapshot *tt_snapshot_new(TtSession *session, TtPin **ret_pin) {
-    const TtTimescale *scale = &session->info->timescale;
-    TtTimelinePoint now = {
-        .tick = session->now, .bytes = session->live_bytes, .blocks = session->live_blocks};
+/* All but the blocks and what the instant says of itself. Takes @state. */
+static TtSnapshot *begin(const TtSession *session, TtState *state, gsize mark_count) {
     TtSnapshot *snapshot = g_new0(TtSnapshot, 1);
 
     snapshot->info = tt_session_info_copy(session->info);
-    snapshot->state = session->state;
+    snapshot->session_state = session->state;
     snapshot->exit_status = session->exit_status;
-    snapshot->time_ns = tt_session_tick_ns(session, session->now);
-    snapshot->totals = copy_totals(session);
-    snapshot->completeness = copy_completeness(session);
-    snapshot->sites = tt_sites_copy(&session->sites, scale, &snapshot->site_count);
-    copy_sample(session, snapshot);
-    snapshot->modules = tt_modules_copy(&session->modules, scale, &snapshot->module_count);
-    snapshot->threads = tt_threads_copy(&session->threads, &snapshot->thread_count);
-    snapshot->variables = tt_names_copy_variables(&session->names, &snapshot->variable_count);
-    snapshot->scopes = tt_names_copy_scopes(&session->names, &snapshot->scope_count);
-    snapshot->marks = tt_names_copy_marks(&session->names, scale, &snapshot->mark_count);
-    snapshot->timeline =
-        tt_timeline_copy(&session->timeline, scale, &now, &snapshot->timeline_count);
-    snapshot->gaps = copy_gaps(session, &snapshot->gap_count);
+    snapshot->state = state;
+    snapshot->marks = tt_names_copy_marks(&session->names, &session->info->timescale, mark_count);
+    snapshot->mark_count = mark_count;
+    snapshot->completeness = tt_completeness_copy(&state->completeness);
+    snapshot->instant = (TtInstantRow){.t_ns = state->time_ns};
+    snapshot->end_id = session->next_id;
+    snapshot->end_ns = G_MAXUINT64;
+    snapshot->has_all_dead = TRUE;
+    snapshot->sampling = session->sampling;
     snapshot->stacks = tt_stacks_ref(session->stacks);
     snapshot->stack_of = g_memdup2(session->sites.stack_of, session->sites.count * sizeof(guint32));
     tt_history_copy(&session->history, &session->blocks.extras, &snapshot->freed);
+    snapshot->dead_count = snapshot->freed.count;
+    return snapshot;
+}
 
-    *ret_pin = tt_pins_add(&session->pins, &session->blocks, session->next_id);
-    (*ret_pin)->variable_count = (guint32)snapshot->variable_count;
-    (*ret_pin)->scope_count = (guint32)snapshot->scope_count;
+TtSnapshot *tt_snapshot_new(TtSession *session, TtPin **ret_pin) {
+    TtState *state = tt_state_new(session);
+
+    *ret_pin = tt_session_pin(session);
+    return begin(session, state, session->names.marks->len);
+}
+
+/* As a mark has kept it. */
+static TtSnapshot *begin_kept(TtSession *session, const TtKeptMark *kept, TtPin **ret_pin) {
+    TtSnapshot *snapshot = begin(session, tt_state_ref(kept->state), kept->index + 1);
+    guint64 since = tt_history_count_pushed(&session->history) - kept->death_count;
+
+    snapshot->instant.source = TT_STATE_KEPT;
+    snapshot->end_id = kept->next_id;
+    snapshot->has_all_dead =
+        since <= snapshot->freed.count && session->history.skipped == kept->missed_count;
+    snapshot->dead_count =
+        since <= snapshot->freed.count ? snapshot->freed.count - (gsize)since : 0;
+    snapshot->completeness.history_dropped =
+        kept->death_count + kept->missed_count - snapshot->dead_count;
+    if (kept->pin) {
+        *ret_pin = tt_pins_add_again(kept->pin);
+    } else {
+        *ret_pin = tt_session_pin(session);
+        snapshot->is_filtered = TRUE;
+        snapshot->is_sum_known = TRUE;
+        snapshot->known_blocks = kept->state->totals.live_blocks;
+        snapshot->known_bytes = kept->state->totals.live_bytes;
+    }
+    return snapshot;
+}
+
+/* How many of the freed had died by then. */
+static gsize count_dead_by(const TtSnapshot *snapshot, guint64 time_ns) {
+    const TtTimescale *scale = &snapshot->info->timescale;
+    gsize from = 0, to = snapshot->freed.count;
+
+    while (from < to) {
+        gsize at = from + (to - from) / 2;
+
+        if (tt_timescale_ns(scale, scale->start_stamp + snapshot->freed.freed[at].died) <= time_ns)
+            from = at + 1;
+        else
+            to = at;
+    }
+    return from;
+}
+
+/* The present, to be led back to the last event up to a time. */
+static TtSnapshot *begin_earlier(TtSession *session, guint64 time_ns, gsize mark_count,
+                                 TtPin **ret_pin) {
+    TtSnapshot *snapshot = begin(session, tt_state_new(session), mark_count);
+    const TtHistory *history = &session->history;
+
+    *ret_pin = tt_session_pin(session);
+    snapshot->instant.source = TT_STATE_LED_BACK;
+    snapshot->is_filtered = TRUE;
+    snapshot->end_ns = time_ns;
+    snapshot->dead_count = count_dead_by(snapshot, time_ns);
+    /* One that had died is retained, so are all that died later. */
+    snapshot->has_all_dead = time_ns >= snapshot->state->time_ns ||
+                             history->total == history->count ||
+                             (snapshot->dead_count > 0 && history->skipped == 0);
+    snapshot->instant.t_ns = time_ns;
+    return snapshot;
+}
+
+static gsize count_marks_by(const TtSession *session, guint64 time_ns) {
+    const TtTimescale *scale = &session->info->timescale;
+    gsize count = 0;
+
+    while (count < session->names.marks->len &&
+           tt_timescale_ns(scale, g_array_index(session->names.marks, TtMark, count).stamp) <=
+               time_ns)
+        count++;
+    return count;
+}
+
+static TtSnapshot *begin_at_time(TtSession *session, guint64 time_ns, guint64 now_stamp,
+                                 TtPin **ret_pin, GError **error) {
+    guint64 end_ns = tt_session_tick_ns(session, session->now);
+
+    if (session->state == TT_SESSION_RUNNING)
+        end_ns = MAX(end_ns, tt_timescale_ns(&session->info->timescale, now_stamp));
+    if (time_ns > end_ns) {
+        g_set_error(error, TT_MODEL_ERROR, TT_MODEL_ERROR_INSTANT,
+                    "The time is outside the session, which %s %" G_GUINT64_FORMAT ".%03u s",
+                    session->state == TT_SESSION_RUNNING ? "has lasted" : "lasted",
+                    end_ns / 1000000000, (guint)(end_ns / 1000000 % 1000));
+        return NULL;
+    }
+    return begin_earlier(session, time_ns, count_marks_by(session, time_ns), ret_pin);
+}
+
+static TtSnapshot *begin_at_start(TtSession *session, TtPin **ret_pin) {
+    TtSnapshot *snapshot = begin_earlier(session, 0, 0, ret_pin);
+
+    snapshot->end_id = 1;
+    snapshot->dead_count = 0;
+    snapshot->has_all_dead = TRUE; /* none of them was alive */
+    return snapshot;
+}
+
+static TtSnapshot *begin_at_peak(TtSession *session, TtPin **ret_pin) {
+    guint64 peak_ns = tt_session_tick_ns(session, session->sites.peak_tick);
+    TtSnapshot *snapshot;
+
+    if (session->sites.peak_bytes == 0)
+        return begin_at_start(session, ret_pin);
+    snapshot = begin_earlier(session, peak_ns, count_marks_by(session, peak_ns), ret_pin);
+    snapshot->is_sum_known = TRUE;
+    snapshot->known_blocks = session->sites.peak_blocks;
+    snapshot->known_bytes = session->sites.peak_bytes;
+    return snapshot;
+}
+
+static void refuse_mark(const TtSession *session, const char *name, GError **error) {
+    const GArray *marks = session->names.marks;
+    g_autoptr(GString) told = g_string_new(NULL);
+
+    for (guint i = marks->len - MIN(marks->len, MARKS_TOLD_MAX); i < marks->len; i++)
+        g_string_append_printf(told, "%s'%.40s'", told->len > 0 ? ", " : "",
+                               g_array_index(marks, TtMark, i).name);
+    if (marks->len == 0)
+        g_string_append(told, "none at all");
+    g_set_error(error, TT_MODEL_ERROR, TT_MODEL_ERROR_INSTANT,
+                "There is no mark '%.64s' in the session; there %s %s%s", name,
+                marks->len == 1 ? "is" : "are", marks->len > MARKS_TOLD_MAX ? "…, " : "",
+                told->str);
+}
+
+static TtSnapshot *begin_at_mark(TtSession *session, const char *name, TtPin **ret_pin,
+                                 GError **error) {
+    guint index = session->names.marks->len;
+
+    while (index > 0 &&
+           !g_str_equal(g_array_index(session->names.marks, TtMark, index - 1).name, name))
+        index--;
+    if (index-- == 0) {
+        refuse_mark(session, name, error);
+        return NULL;
+    }
+
+    const TtKeptMark *kept = tt_session_find_kept_mark(session, index);
+    const TtMark *mark = &g_array_index(session->names.marks, TtMark, index);
+    guint64 time_ns = tt_timescale_ns(&session->info->timescale, mark->stamp);
+    TtSnapshot *snapshot = kept ? begin_kept(session, kept, ret_pin)
+                                : begin_earlier(session, time_ns, index + 1, ret_pin);
+    if (!kept) {
+        snapshot->is_sum_known = TRUE;
+        snapshot->known_blocks = mark->live_blocks;
+        snapshot->known_bytes = mark->live_bytes;
+    }
+    snapshot->instant.mark = snapshot->marks[index].name;
+    snapshot->instant.t_ns = time_ns;
+    return snapshot;
+}
+
+TtSnapshot *tt_snapshot_new_at(TtSession *session, const TtInstant *instant, guint64 now_stamp,
+                               TtPin **ret_pin, GError **error) {
+    TtSnapshot *snapshot = NULL;
+
+    switch (instant->kind) {
+    case TT_INSTANT_NOW:
+        snapshot = tt_snapshot_new(session, ret_pin);
+        break;
+    case TT_INSTANT_START:
+        snapshot = begin_at_start(session, ret_pin);
+        break;
+    case TT_INSTANT_PEAK:
+        snapshot = begin_at_peak(session, ret_pin);
+        break;
+    case TT_INSTANT_MARK:
+        snapshot = begin_at_mark(session, instant->mark, ret_pin, error);
+        break;
+    case TT_INSTANT_TIME:
+        snapshot = begin_at_time(session, instant->time_ns, now_stamp, ret_pin, error);
+        break;
+    }
+    if (snapshot)
+        snapshot->instant.kind = instant->kind;
     return snapshot;
 }
 
@@ -161,25 +229,20 @@ void tt_snapshot_free(TtSnapshot *snapshot) {
     if (!snapshot)
         return;
     tt_session_info_free(snapshot->info);
-    g_ptr_array_unref(snapshot->completeness.doubts);
-    g_free(snapshot->sites);
-    g_free(snapshot->site_errors);
-    tt_module_rows_free(snapshot->modules, snapshot->module_count);
-    tt_thread_rows_free(snapshot->threads, snapshot->thread_count);
-    tt_variable_rows_free(snapshot->variables, snapshot->variable_count);
-    tt_scope_rows_free(snapshot->scopes, snapshot->scope_count);
+    tt_state_unref(snapshot->state);
     tt_mark_rows_free(snapshot->marks, snapshot->mark_count);
-    g_free(snapshot->timeline);
-    g_free(snapshot->gaps);
+    tt_completeness_clear(&snapshot->completeness);
     tt_stacks_unref(snapshot->stacks);
     g_free(snapshot->stack_of);
     tt_freed_copy_clear(&snapshot->freed);
+    g_clear_pointer(&snapshot->lives, g_array_unref);
     g_free(snapshot);
 }
 
 /* ---- Live blocks, by the owner ---- */
 
-static void fill_live(const TtSession *session, const TtPin *pin, guint32 slot, TtBlockRow *row) {
+void tt_session_fill_row(const TtSession *session, const TtPin *pin, guint32 slot,
+                         TtBlockRow *row) {
     const TtExtrasPool *pool = &session->blocks.extras;
     const TtBlock *block = tt_blocks_get(&session->blocks, slot);
 
@@ -201,11 +264,11 @@ static void fill_live(const TtSession *session, const TtPin *pin, guint32 slot, 
         return;
 
     const TtExtras *extras = tt_extras_get(pool, block->site_or_extras);
-    guint32 variable = tt_extras_variable_at(pool, block->site_or_extras, pin->number);
+    guint32 variable = tt_extras_variable_at(pool, block->site_or_extras, pin->point->number);
     row->resized_from = extras->resized_from;
     /* The snapshot has no rows for what was named since. */
-    row->variable = variable < pin->variable_count ? variable : TT_NONE;
-    row->scope = extras->scope < pin->scope_count ? extras->scope : TT_NONE;
+    row->variable = variable < pin->point->variable_count ? variable : TT_NONE;
+    row->scope = extras->scope < pin->point->scope_count ? extras->scope : TT_NONE;
 }
 
 gsize tt_session_read_live(TtSession *session, TtPin *pin, TtBlockRow *ret_rows, gsize max) {
@@ -216,7 +279,7 @@ gsize tt_session_read_live(TtSession *session, TtPin *pin, TtBlockRow *ret_rows,
 
         if (slot == 0)
             break;
-        fill_live(session, pin, slot, &ret_rows[count++]);
+        tt_session_fill_row(session, pin, slot, &ret_rows[count++]);
     }
     return count;
 }
@@ -239,13 +302,62 @@ void tt_snapshot_set_fetch(TtSnapshot *snapshot, TtLiveFetch fetch, void (*rewin
     snapshot->fetch_data = data;
 }
 
+/* A block that has died since, as it was. */
+static void revive(TtBlockRow *row) {
+    row->died_ns = TT_TIME_NONE;
+    row->freed_by = TT_NONE;
+    row->freed_stack = TT_STACK_NONE;
+}
+
+/* Names and threads that came later are not in the state shown. */
+static void forget_later(const TtSnapshot *snapshot, TtBlockRow *row) {
+    if (row->variable >= snapshot->state->variable_count)
+        row->variable = TT_NONE;
+    if (row->scope >= snapshot->state->scope_count)
+        row->scope = TT_NONE;
+}
+
+static gsize next_led_back(TtSnapshot *snapshot, TtBlockRow *ret_rows, gsize max) {
+    gsize count = 0, fetched;
+
+    while (count == 0 && (fetched = snapshot->fetch(snapshot->fetch_data, ret_rows, max)) > 0)
+        for (gsize i = 0; i < fetched; i++)
+            if (tt_snapshot_has_born(snapshot, &ret_rows[i]))
+                ret_rows[count++] = ret_rows[i];
+    for (; count < max && snapshot->at_freed < snapshot->freed.count; snapshot->at_freed++) {
+        tt_snapshot_fill_freed(snapshot, snapshot->at_freed, &ret_rows[count]);
+        revive(&ret_rows[count]);
+        count += tt_snapshot_has_born(snapshot, &ret_rows[count]);
+    }
+    for (gsize i = 0; i < count; i++)
+        forget_later(snapshot, &ret_rows[i]);
+    return count;
+}
+
 gsize tt_snapshot_next_live(TtSnapshot *snapshot, TtBlockRow *ret_rows, gsize max) {
-    return snapshot->fetch ? snapshot->fetch(snapshot->fetch_data, ret_rows, max) : 0;
+    if (!snapshot->fetch || max == 0)
+        return 0;
+    if (snapshot->is_filtered)
+        return next_led_back(snapshot, ret_rows, max);
+    return snapshot->fetch(snapshot->fetch_data, ret_rows, max);
 }
 
 void tt_snapshot_rewind_live(TtSnapshot *snapshot) {
+    snapshot->at_freed = snapshot->dead_count;
     if (snapshot->rewind)
         snapshot->rewind(snapshot->fetch_data);
+}
+
+gboolean tt_snapshot_has_born(const TtSnapshot *snapshot, const TtBlockRow *row) {
+    return row->is_inherited || (row->id < snapshot->end_id && row->born_ns <= snapshot->end_ns);
+}
+
+const TtInstantRow *tt_snapshot_get_instant(const TtSnapshot *snapshot) {
+    return &snapshot->instant;
+}
+
+gboolean tt_snapshot_is_led_back(const TtSnapshot *snapshot) {
+    return snapshot->instant.source == TT_STATE_LED_BACK;
 }
 
 const TtSessionInfo *tt_snapshot_get_info(const TtSnapshot *snapshot) { return snapshot->info; }
@@ -253,53 +365,55 @@ const TtSessionInfo *tt_snapshot_get_info(const TtSnapshot *snapshot) { return s
 TtSessionState tt_snapshot_get_state(const TtSnapshot *snapshot, gint *ret_exit_status) {
     if (ret_exit_status)
         *ret_exit_status = snapshot->exit_status;
-    return snapshot->state;
+    return snapshot->session_state;
 }
 
-guint64 tt_snapshot_get_time_ns(const TtSnapshot *snapshot) { return snapshot->time_ns; }
+guint64 tt_snapshot_get_time_ns(const TtSnapshot *snapshot) { return snapshot->state->time_ns; }
 
-const TtTotals *tt_snapshot_get_totals(const TtSnapshot *snapshot) { return &snapshot->totals; }
+const TtTotals *tt_snapshot_get_totals(const TtSnapshot *snapshot) {
+    return &snapshot->state->totals;
+}
 
 const TtCompleteness *tt_snapshot_get_completeness(const TtSnapshot *snapshot) {
     return &snapshot->completeness;
 }
 
 const TtSample *tt_snapshot_get_sample(const TtSnapshot *snapshot) {
-    return snapshot->sample.mean_bytes > 0 ? &snapshot->sample : NULL;
+    return snapshot->state->sample.mean_bytes > 0 ? &snapshot->state->sample : NULL;
 }
 
 const TtErrors *tt_snapshot_get_site_errors(const TtSnapshot *snapshot) {
-    return snapshot->site_errors;
+    return snapshot->state->site_errors;
 }
 
 const TtSiteRow *tt_snapshot_get_sites(const TtSnapshot *snapshot, gsize *ret_count) {
-    *ret_count = snapshot->site_count;
-    return snapshot->sites;
+    *ret_count = snapshot->state->site_count;
+    return snapshot->state->sites;
 }
 
 const TtModuleRow *tt_snapshot_get_modules(const TtSnapshot *snapshot, gsize *ret_count) {
-    *ret_count = snapshot->module_count;
-    return snapshot->modules;
+    *ret_count = snapshot->state->module_count;
+    return snapshot->state->modules;
 }
 
 const TtThreadRow *tt_snapshot_get_threads(const TtSnapshot *snapshot, gsize *ret_count) {
-    *ret_count = snapshot->thread_count;
-    return snapshot->threads;
+    *ret_count = snapshot->state->thread_count;
+    return snapshot->state->threads;
 }
 
 const TtVariableRow *tt_snapshot_get_variables(const TtSnapshot *snapshot, gsize *ret_count) {
-    *ret_count = snapshot->variable_count;
-    return snapshot->variables;
+    *ret_count = snapshot->state->variable_count;
+    return snapshot->state->variables;
 }
 
 const TtScopeRow *tt_snapshot_get_scopes(const TtSnapshot *snapshot, gsize *ret_count) {
-    *ret_count = snapshot->scope_count;
-    return snapshot->scopes;
+    *ret_count = snapshot->state->scope_count;
+    return snapshot->state->scopes;
 }
 
 const TtTimePoint *tt_snapshot_get_timeline(const TtSnapshot *snapshot, gsize *ret_count) {
-    *ret_count = snapshot->timeline_count;
-    return snapshot->timeline;
+    *ret_count = snapshot->state->timeline_count;
+    return snapshot->state->timeline;
 }
 
 const TtMarkRow *tt_snapshot_get_marks(const TtSnapshot *snapshot, gsize *ret_count) {
@@ -308,8 +422,8 @@ const TtMarkRow *tt_snapshot_get_marks(const TtSnapshot *snapshot, gsize *ret_co
 }
 
 const TtGapRow *tt_snapshot_get_gaps(const TtSnapshot *snapshot, gsize *ret_count) {
-    *ret_count = snapshot->gap_count;
-    return snapshot->gaps;
+    *ret_count = snapshot->state->gap_count;
+    return snapshot->state->gaps;
 }
 
 static guint64 freed_ns(const TtSnapshot *snapshot, guint64 tick) {
@@ -318,7 +432,8 @@ static guint64 freed_ns(const TtSnapshot *snapshot, guint64 tick) {
     return tt_timescale_ns(scale, scale->start_stamp + tick);
 }
 
-static void fill_freed(const TtSnapshot *snapshot, const TtFreed *freed, TtBlockRow *row) {
+void tt_snapshot_fill_freed(const TtSnapshot *snapshot, gsize index, TtBlockRow *row) {
+    const TtFreed *freed = &snapshot->freed.freed[index];
     const TtExtras *extras =
         freed->has_extras ? &snapshot->freed.extras[freed->site_or_extras] : NULL;
 
@@ -343,17 +458,17 @@ static void fill_freed(const TtSnapshot *snapshot, const TtFreed *freed, TtBlock
 
 gsize tt_snapshot_read_freed(const TtSnapshot *snapshot, gsize first, TtBlockRow *ret_rows,
                              gsize max) {
-    gsize count = first < snapshot->freed.count ? MIN(max, snapshot->freed.count - first) : 0;
+    gsize count = first < snapshot->dead_count ? MIN(max, snapshot->dead_count - first) : 0;
 
     for (gsize i = 0; i < count; i++)
-        fill_freed(snapshot, &snapshot->freed.freed[first + i], &ret_rows[i]);
+        tt_snapshot_fill_freed(snapshot, first + i, &ret_rows[i]);
     return count;
 }
 
-gsize tt_snapshot_get_freed_count(const TtSnapshot *snapshot) { return snapshot->freed.count; }
+gsize tt_snapshot_get_freed_count(const TtSnapshot *snapshot) { return snapshot->dead_count; }
 
 gsize tt_snapshot_get_frames(const TtSnapshot *snapshot, guint32 stack, TtFrame *ret_frames,
                              gboolean *ret_is_truncated) {
-    return tt_stacks_read_frames(snapshot->stacks, stack, snapshot->module_count, ret_frames,
+    return tt_stacks_read_frames(snapshot->stacks, stack, snapshot->state->module_count, ret_frames,
                                  ret_is_truncated);
 }

@@ -4,15 +4,20 @@
  * Taking one copies what is small (totals, sites, threads, names, timeline, history) and pins the
  * rest: blocks that live at the instant stay readable, dead or alive, until the pin is released.
  * Those are read in slices, by the owner on the reader's behalf (TtLiveFetch), so intake goes on.
- */
+ *
+ * An earlier instant is shown from what a mark has kept of it; where nothing has, the present state
+ * is led back to it, by the reader: what was born since is left out, what has died since and is in
+ * the history lives again. How far that goes is in the completeness. */
 #pragma once
 
+#include "model/instant.h"
 #include "model/session.h"
 
 G_BEGIN_DECLS
 
-#define TT_TIME_NONE G_MAXUINT64 /* has not happened */
-#define TT_NONE G_MAXUINT32      /* no such index */
+#define TT_TIME_NONE G_MAXUINT64          /* has not happened */
+#define TT_TIME_UNKNOWN (G_MAXUINT64 - 1) /* has happened; only in lives */
+#define TT_NONE G_MAXUINT32               /* no such index */
 
 typedef struct TtAmount {
     guint64 blocks, bytes;
@@ -133,8 +138,31 @@ typedef struct TtCompleteness {
     guint64 untraced_before_ns;
     guint64 shed_blocks;     /* alive but counted only, for want of memory */
     guint64 history_dropped; /* freed lifecycles that made room for newer ones */
-    GPtrArray *doubts;       /* of char *: sentences */
+    /* Of an earlier instant: alive in the sums, not among the blocks. TT_COUNT_UNKNOWN where the
+     * sums themselves may lack them. */
+    guint64 unlisted_blocks, unlisted_bytes;
+    GPtrArray *doubts; /* of char *: sentences */
 } TtCompleteness;
+
+#define TT_COUNT_UNKNOWN G_MAXUINT64
+
+/* Where a state comes from. */
+typedef enum TtStateSource {
+    TT_STATE_PRESENT, /* it is as of the call */
+    TT_STATE_KEPT,    /* a mark kept its sums and its blocks, or the sums alone */
+    TT_STATE_LED_BACK /* from the present one; see tt_snapshot_is_led_back */
+} TtStateSource;
+
+/* The words of TtStateSource as they stand in JSON: "present", … */
+const char *tt_state_source_name(TtStateSource source);
+
+/* What was asked for. */
+typedef struct TtInstantRow {
+    TtInstantKind kind;
+    const char *mark; /* raw bytes, the snapshot's; or NULL */
+    guint64 t_ns;
+    TtStateSource source;
+} TtInstantRow;
 
 typedef struct TtSnapshot TtSnapshot;
 
@@ -153,6 +181,33 @@ typedef struct TtPin TtPin;
  * Returns: (transfer full): the state after the last applied event
  */
 TtSnapshot *tt_snapshot_new(TtSession *session, TtPin **ret_pin);
+
+/**
+ * tt_snapshot_new_at:
+ * @session: its owner's thread calls
+ * @instant: (transfer none):
+ * @now_stamp: of the present, for a session that runs: a time up to then is inside it though
+ *   nothing has happened since; 0 for that of the last event
+ * @ret_pin: (out): as of tt_snapshot_new
+ * @error: TT_MODEL_ERROR_INSTANT: no such mark, or a time outside the session
+ *
+ * Returns: (transfer full) (nullable): the state at @instant, to be completed by tt_snapshot_settle
+ */
+TtSnapshot *tt_snapshot_new_at(TtSession *session, const TtInstant *instant, guint64 now_stamp,
+                               TtPin **ret_pin, GError **error);
+
+/**
+ * tt_snapshot_new_lives:
+ * @session: its owner's thread calls
+ *
+ * Returns: (transfer full): the present state, with the lives of @addr (tt_snapshot_get_lives) once
+ *   it is settled
+ */
+TtSnapshot *tt_snapshot_new_lives(TtSession *session, guint64 addr, TtPin **ret_pin);
+
+/* Does the reader's part for an earlier instant: once, when live blocks can be fetched, before
+ * anything is read. Reads all of them, where that is needed. */
+void tt_snapshot_settle(TtSnapshot *snapshot);
 
 /* Owner's thread. Writes up to @max blocks that lived at the pin, in order of their slots, each
  * once; keeps its place in the pin. Returns how many; 0 at the end. tt_session_rewind_pin starts
@@ -174,8 +229,17 @@ void tt_snapshot_free(TtSnapshot *snapshot);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtSnapshot, tt_snapshot_free)
 
 const TtSessionInfo *tt_snapshot_get_info(const TtSnapshot *snapshot);
+/* What became of it, as far as is known now. */
 TtSessionState tt_snapshot_get_state(const TtSnapshot *snapshot, gint *ret_exit_status);
 guint64 tt_snapshot_get_time_ns(const TtSnapshot *snapshot); /* of the state shown, session time */
+const TtInstantRow *tt_snapshot_get_instant(const TtSnapshot *snapshot);
+
+/* Whether its sums were led back from later ones. Then nothing is known of how long the blocks
+ * freed until then lived, and which were temporary: those figures are 0. */
+gboolean tt_snapshot_is_led_back(const TtSnapshot *snapshot);
+
+/* Whether a block, from any snapshot of the session, had been born at this one's instant. */
+gboolean tt_snapshot_has_born(const TtSnapshot *snapshot, const TtBlockRow *row);
 const TtTotals *tt_snapshot_get_totals(const TtSnapshot *snapshot);
 const TtCompleteness *tt_snapshot_get_completeness(const TtSnapshot *snapshot);
 
@@ -193,10 +257,15 @@ const TtTimePoint *tt_snapshot_get_timeline(const TtSnapshot *snapshot, gsize *r
 const TtMarkRow *tt_snapshot_get_marks(const TtSnapshot *snapshot, gsize *ret_count);
 const TtGapRow *tt_snapshot_get_gaps(const TtSnapshot *snapshot, gsize *ret_count);
 
-/* The retained freed blocks, oldest first, expanded in slices: from @first, up to @max. */
+/* The freed blocks that are retained, of those that had died, oldest first, expanded in slices:
+ * from @first, up to @max. */
 gsize tt_snapshot_read_freed(const TtSnapshot *snapshot, gsize first, TtBlockRow *ret_rows,
                              gsize max);
 gsize tt_snapshot_get_freed_count(const TtSnapshot *snapshot);
+
+/* The blocks in which the address lies or lay, as far as they are known: alive, retained, or kept
+ * by a mark, which knows that one died, not when. The newest first. */
+const TtBlockRow *tt_snapshot_get_lives(const TtSnapshot *snapshot, gsize *ret_count);
 
 /* The frames of a stack, innermost first.
  *

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What marks keep, and in which order they give it up. */
+#include "model/marks.h"
+
+#include "model/state.h"
+
+/* A row costs about as much as eight events. So much is free, which is a second's work; then so
+ * many events must have come in for each row. */
+#define FREE_ROWS (G_GUINT64_CONSTANT(1) << 22)
+#define EVENTS_A_ROW 8u
+
+#define DEAD_BYTES (sizeof(TtBlock) + sizeof(guint32)) /* of one that is kept */
+
+static guint64 count_rows(const TtSession *session) {
+    return (guint64)session->sites.count + session->threads.count + session->names.variables->len +
+           session->names.scopes->len;
+}
+
+void tt_session_keep_mark(TtSession *session, guint32 index) {
+    TtMarks *marks = &session->marks;
+    guint64 rows = count_rows(session);
+    TtKeptMark *kept;
+
+    if (session->limits.pinned_marks == 0 ||
+        marks->spent + rows > FREE_ROWS + tt_session_count_events(session) / EVENTS_A_ROW)
+        return;
+    marks->spent += rows;
+
+    kept = g_new(TtKeptMark, 1);
+    *kept = (TtKeptMark){
+        .index = index,
+        .state = tt_state_new(session),
+        .pin = tt_session_pin(session),
+        .next_id = session->next_id,
+        .death_count = tt_history_count_pushed(&session->history),
+        .missed_count = session->history.skipped,
+    };
+    g_queue_push_tail(&marks->kept, kept);
+    marks->pinned_count++;
+    gsize bytes = tt_state_bytes(kept->state);
+    marks->state_bytes += bytes;
+    tt_budget_force(&session->detail, bytes);
+    tt_session_bound_marks(session);
+}
+
+const TtKeptMark *tt_session_find_kept_mark(const TtSession *session, guint32 index) {
+    for (const GList *link = session->marks.kept.tail; link; link = link->prev) {
+        const TtKeptMark *kept = link->data;
+
+        if (kept->index == index)
+            return kept;
+    }
+    return NULL;
+}
+
+gboolean tt_session_give_up_pin(TtSession *session) {
+    TtMarks *marks = &session->marks;
+
+    for (GList *link = marks->kept.head; link; link = link->next) {
+        TtKeptMark *kept = link->data;
+
+        if (!kept->pin)
+            continue;
+        tt_pins_remove(&session->pins, g_steal_pointer(&kept->pin), &session->blocks);
+        marks->pinned_count--;
+        return TRUE;
+    }
+    return FALSE;
+}
+
+static void forget_oldest(TtSession *session) {
+    TtMarks *marks = &session->marks;
+    TtKeptMark *kept = g_queue_pop_head(&marks->kept);
+    gsize bytes = tt_state_bytes(kept->state);
+
+    if (kept->pin) {
+        tt_pins_remove(&session->pins, kept->pin, &session->blocks);
+        marks->pinned_count--;
+    }
+    marks->state_bytes -= bytes;
+    tt_budget_give(&session->detail, bytes);
+    tt_state_unref(kept->state);
+    g_free(kept);
+}
+
+/* The dead that marks keep. Those that a reader keeps go to the marks when it is done, if they are
+ * of interest to them at all. */
+static gsize count_dead(const TtSession *session) {
+    const TtPins *pins = &session->pins;
+    guint32 newest = 0;
+    gsize count = 0;
+
+    for (const GList *link = session->marks.kept.tail; link && newest == 0; link = link->prev) {
+        const TtKeptMark *kept = link->data;
+
+        if (kept->pin)
+            newest = kept->pin->point->number;
+    }
+    for (guint i = 0; i < pins->points->len; i++) {
+        const TtPoint *point = pins->points->pdata[i];
+
+        if (point->number <= newest)
+            count += point->dead->len;
+    }
+    return count;
+}
+
+void tt_session_bound_marks(TtSession *session) {
+    TtMarks *marks = &session->marks;
+    gsize half = session->limits.pinned_bytes / 2;
+
+    while (marks->state_bytes > half)
+        forget_oldest(session);
+    while (marks->pinned_count > session->limits.pinned_marks)
+        (void)tt_session_give_up_pin(session);
+    if (session->pins.dead_count * DEAD_BYTES <= half)
+        return;
+    while (count_dead(session) * DEAD_BYTES > half && tt_session_give_up_pin(session))
+        ;
+}
+
+void tt_session_clear_marks(TtSession *session) {
+    while (!g_queue_is_empty(&session->marks.kept))
+        forget_oldest(session);
+}

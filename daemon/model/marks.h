@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* PRIVATE to the room: marks whose state can still be asked for. Such a mark keeps its sums, and a
+ * pin on its blocks. Both are bounded: under pressure the oldest mark gives up its pin, then its
+ * sums; what it is called, when it was and how much was alive then stays (names.h). */
+#pragma once
+
+#include "model/pins.h"
+
+G_BEGIN_DECLS
+
+typedef struct TtState TtState;
+
+typedef struct TtKeptMark {
+    guint32 index;        /* among the session's marks */
+    TtState *state;       /* owned reference */
+    TtPin *pin;           /* owned; NULL: given up */
+    guint64 next_id;      /* blocks with less were born before it */
+    guint64 death_count;  /* deaths before it, as tt_history_count_pushed says */
+    guint64 missed_count; /* those of them that the history had lost */
+} TtKeptMark;
+
+/* Plain memory; all zero bytes are none. */
+typedef struct TtMarks {
+    GQueue kept; /* of TtKeptMark, oldest first; owned */
+    guint pinned_count;
+    gsize state_bytes; /* of all the states */
+    guint64 spent;     /* rows copied so far */
+} TtMarks;
+
+typedef struct TtSession TtSession;
+
+/* Keeps the state as of now for the mark of this index, the newest there is; or not, where marks
+ * are set so often and there is so much to copy that it would take more than events themselves. */
+void tt_session_keep_mark(TtSession *session, guint32 index);
+
+/* Returns: (nullable) (transfer none): what is kept of a mark. */
+const TtKeptMark *tt_session_find_kept_mark(const TtSession *session, guint32 index);
+
+/* Has marks give up what is over their bounds. Not in the midst of an event. */
+void tt_session_bound_marks(TtSession *session);
+
+/* Memory for blocks ran out: has the oldest mark that has a pin give it up. FALSE: there is none.
+ * At any moment. */
+gboolean tt_session_give_up_pin(TtSession *session);
+
+/* Releases all. */
+void tt_session_clear_marks(TtSession *session);
+
+G_END_DECLS
