@@ -55,7 +55,8 @@ int tt_export_svg(const char *path);
 void tt_pause(void);
 void tt_resume(void);
 
-/* Names this instant. @name is copied. Returns 0, -ENOTCONN, -EINVAL, -ENOBUFS. */
+/* Names this instant, whose state the daemon keeps, within bounds: tt-ctl export --at=NAME, tt-ctl
+ * diff NAME now. @name is copied. Returns 0, -ENOTCONN, -EINVAL, -ENOBUFS. */
 int tt_mark(const char *name);
 
 /* For programs with allocators of their own: a block was born, resized, or is about to be freed

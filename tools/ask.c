@@ -3,6 +3,8 @@
 
 #include <gio/gunixfdlist.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "tools/output.h"
 #include "tools/say.h"
@@ -175,46 +177,35 @@ static void wait_for(LongCall *call) {
         g_main_context_iteration(call->context, TRUE);
 }
 
-gboolean tt_ask_export(TtDaemon *daemon, const char *target, const char *format,
-                       const TtPicture *picture, int fd, GError **error) {
+/* A method whose last argument is the output, @fd. @arguments: all; floating.
+ * @from_fd: a recording, as handle 1; 0: none */
+static gboolean call_long(TtDaemon *daemon, const char *method, GVariant *arguments, int fd,
+                          int from_fd, GError **error) {
     g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
-    g_autofree char *session = NULL;
+    g_autoptr(GVariant) owned = g_variant_ref_sink(arguments);
+    g_autoptr(GVariant) reply = NULL;
     LongCall call = {.daemon = daemon};
-    GVariantDict options;
     GError *failure = NULL;
-    gboolean is_written;
-    guint64 bytes;
 
     if (g_unix_fd_list_append(fds, fd, error) < 0 ||
-        (picture->from_fd > 0 && g_unix_fd_list_append(fds, picture->from_fd, error) < 0))
+        (from_fd > 0 && g_unix_fd_list_append(fds, from_fd, error) < 0))
         return FALSE;
-    g_variant_dict_init(&options, NULL);
-    if (picture->view)
-        g_variant_dict_insert(&options, "view", "s", picture->view);
-    if (picture->top > 0)
-        g_variant_dict_insert(&options, "top", "u", picture->top);
-    if (picture->is_full)
-        g_variant_dict_insert(&options, "full", "b", TRUE);
-    if (picture->from_fd > 0)
-        g_variant_dict_insert_value(&options, "from", g_variant_new_handle(1));
-
     call.cancellable = g_cancellable_new();
     call.pings = g_cancellable_new();
     call.context = g_main_context_new();
     g_main_context_push_thread_default(call.context);
-    g_dbus_proxy_set_default_timeout(G_DBUS_PROXY(daemon->proxy), EXPORT_MAX_MS);
-    tt_daemon1_call_export(daemon->proxy, target, format, g_variant_dict_end(&options),
-                           g_variant_new_handle(0), fds, call.cancellable, on_done, &call);
-    g_dbus_proxy_set_default_timeout(G_DBUS_PROXY(daemon->proxy), TT_DAEMON_CALL_MS);
+    g_dbus_proxy_call_with_unix_fd_list(G_DBUS_PROXY(daemon->proxy), method, owned,
+                                        G_DBUS_CALL_FLAGS_NONE, EXPORT_MAX_MS, fds,
+                                        call.cancellable, on_done, &call);
     wait_for(&call);
     g_main_context_pop_thread_default(call.context);
-    is_written =
-        tt_daemon1_call_export_finish(daemon->proxy, &session, &bytes, NULL, call.result, &failure);
+    reply = g_dbus_proxy_call_with_unix_fd_list_finish(G_DBUS_PROXY(daemon->proxy), NULL,
+                                                       call.result, &failure);
     g_object_unref(call.result);
     g_object_unref(call.cancellable);
     g_object_unref(call.pings);
     g_main_context_unref(call.context);
-    if (is_written)
+    if (reply)
         return TRUE;
     if (call.is_silent) {
         g_clear_error(&failure);
@@ -223,6 +214,54 @@ gboolean tt_ask_export(TtDaemon *daemon, const char *target, const char *format,
     tt_ask_explain(daemon, &failure);
     g_propagate_error(error, failure);
     return FALSE;
+}
+
+gboolean tt_ask_export(TtDaemon *daemon, const char *target, const char *format,
+                       const TtPicture *picture, int fd, GError **error) {
+    GVariantDict options;
+
+    g_variant_dict_init(&options, NULL);
+    if (picture->at)
+        g_variant_dict_insert(&options, "at", "s", picture->at);
+    if (picture->view)
+        g_variant_dict_insert(&options, "view", "s", picture->view);
+    if (picture->top > 0)
+        g_variant_dict_insert(&options, "top", "u", picture->top);
+    if (picture->is_full)
+        g_variant_dict_insert(&options, "full", "b", TRUE);
+    if (picture->from_fd > 0)
+        g_variant_dict_insert_value(&options, "from", g_variant_new_handle(1));
+    return call_long(daemon, "Export",
+                     g_variant_new("(ss@a{sv}h)", target, format, g_variant_dict_end(&options), 0),
+                     fd, picture->from_fd, error);
+}
+
+/* How wide a line may be on standard output; 0: as wide as it likes. */
+static guint get_columns(void) {
+    struct winsize size;
+
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+gboolean tt_ask_document(TtDaemon *daemon, const char *method, GVariant *arguments,
+                         gboolean is_json, GVariantDict *options, GError **error) {
+    g_autoptr(GVariant) owned = g_variant_ref_sink(arguments);
+    GVariantBuilder all;
+    GVariantIter iter;
+    GVariant *argument;
+
+    if (!is_json && get_columns() > 0)
+        g_variant_dict_insert(options, "columns", "u", get_columns());
+    g_variant_builder_init(&all, G_VARIANT_TYPE_TUPLE);
+    g_variant_iter_init(&iter, owned);
+    while ((argument = g_variant_iter_next_value(&iter))) {
+        g_variant_builder_add_value(&all, argument);
+        g_variant_unref(argument);
+    }
+    g_variant_builder_add(&all, "s", is_json ? "json" : "text");
+    g_variant_builder_add_value(&all, g_variant_dict_end(options));
+    g_variant_builder_add(&all, "h", 0);
+    return call_long(daemon, method, g_variant_builder_end(&all), STDOUT_FILENO, 0, error);
 }
 
 gboolean tt_ask_export_to(TtDaemon *daemon, const char *target, const char *format,

@@ -8,6 +8,7 @@ G_BEGIN_DECLS
 
 /* What an export is to look like, as it came from the command line. */
 typedef struct TtPicture {
+    const char *at;   /* the word of an instant; NULL: now */
     const char *view; /* NULL: the daemon's own choice */
     guint top;        /* 0: the same */
     gboolean is_full;
@@ -29,6 +30,18 @@ gboolean tt_ask_export(TtDaemon *daemon, const char *target, const char *format,
 /* One document to one place: a whole file or none. */
 gboolean tt_ask_export_to(TtDaemon *daemon, const char *target, const char *format,
                           const TtPicture *picture, const char *path, GError **error);
+
+/**
+ * tt_ask_document:
+ * @method: Diff or Who
+ * @arguments: (transfer floating): those before the options, a tuple
+ * @is_json: or as text, as wide as standard output where that is a terminal
+ * @options: (transfer none): initialized; consumed
+ *
+ * Has the daemon write one document to standard output, as tt_ask_export() does.
+ */
+gboolean tt_ask_document(TtDaemon *daemon, const char *method, GVariant *arguments,
+                         gboolean is_json, GVariantDict *options, GError **error);
 
 /**
  * tt_ask_explain:

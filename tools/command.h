@@ -17,6 +17,8 @@ int tt_command_list(char **argv, const TtChildStart *start);
 int tt_command_export(char **argv, const TtChildStart *start);
 int tt_command_record(char **argv, const TtChildStart *start);
 int tt_command_mark(char **argv, const TtChildStart *start);
+int tt_command_diff(char **argv, const TtChildStart *start);
+int tt_command_who(char **argv, const TtChildStart *start);
 int tt_command_start(char **argv, const TtChildStart *start);
 int tt_command_stop(char **argv, const TtChildStart *start);
 

@@ -10,8 +10,8 @@
 #include "tools/recording.h"
 
 static const char help[] =
-    "Usage: tt-ctl export [TARGET] [--json[=F]] [--svg[=F]] [--view=V] [--top=N] [--full]\n"
-    "                     [--from=RECORDING]\n"
+    "Usage: tt-ctl export [TARGET] [--json[=F]] [--svg[=F]] [--view=V] [--top=N]\n"
+    "                     [--at=AT] [--full] [--from=RECORDING]\n"
     "\n"
     "Writes the state of a session, running or ended. TARGET is a pid, a session id or the "
     "beginning\n"
@@ -21,7 +21,9 @@ static const char help[] =
     "  --svg[=F]   as a picture, to F or standard output\n"
     "  --view=V    which picture: overview, top, lifecycles\n"
     "  --top=N     how many entries a ranking shows\n"
-    "  --at=now    the state as of now, which is what is shown without it\n"
+    "  --at=AT     the state at an instant: now (which is shown without it), start, peak, a "
+    "mark's\n"
+    "              name, or a time in the session (1.5s, 250ms; ns, us, ms, s, m, h)\n"
     "  --full      JSON with every address of every stack in every block\n"
     "  --from=F    a session of recording F (tt-ctl run --record=F) rather than of the daemon\n";
 
@@ -39,14 +41,16 @@ gboolean tt_command_read_picture(const char *view, const char *top, const char *
                                  TtPicture *ret_picture, GError **error) {
     guint64 count = 0;
 
-    if (at && !g_str_equal(at, "now"))
-        return g_set_error(error, TT_TOOLS_ERROR, TT_TOOLS_ERROR_USAGE,
-                           "--at=%s is not possible yet: only --at=now is", at),
+    if (at && !*at)
+        return g_set_error_literal(error, TT_TOOLS_ERROR, TT_TOOLS_ERROR_USAGE,
+                                   "--at= names no instant: give now, start, peak, a time like "
+                                   "1.5s, or a mark's name"),
                FALSE;
     if (top && !g_ascii_string_to_unsigned(top, 10, 1, 100000, &count, NULL))
         return g_set_error(error, TT_TOOLS_ERROR, TT_TOOLS_ERROR_USAGE,
                            "--top=%s is not a number from 1 to 100000", top),
                FALSE;
+    ret_picture->at = at;
     ret_picture->view = view;
     ret_picture->top = (guint)count;
     return TRUE;
@@ -127,6 +131,7 @@ int tt_command_export(char **argv, const TtChildStart *start) {
     g_autofree const char **words = g_new(const char *, g_strv_length(argv) + 1);
     g_autofree char *target = NULL;
     g_autofree char *view = NULL;
+    g_autofree char *at = NULL;
     g_autoptr(GError) error = NULL;
     TtPicture picture = {0};
 
@@ -137,9 +142,10 @@ int tt_command_export(char **argv, const TtChildStart *start) {
         return tt_command_print(help);
     target = tt_args_to_text(*words ? *words : "");
     view = asked.view ? tt_args_to_text(asked.view) : NULL;
+    at = asked.at ? tt_args_to_text(asked.at) : NULL;
     picture.is_full = asked.full != NULL;
     if (!check(&asked, words, &error) ||
-        !tt_command_read_picture(view, asked.top, asked.at, &picture, &error) ||
+        !tt_command_read_picture(view, asked.top, at, &picture, &error) ||
         !(asked.from ? export_recorded : export_kept)(&asked, &picture, target, &error))
         return tt_say_error(error);
     return TT_STATUS_GOOD;

@@ -13,6 +13,8 @@ static const char help[] =
     "  export [TARGET]       writes a session as JSON or as a picture\n"
     "  record F              records programs that start from now on\n"
     "  mark NAME [TARGET]    names an instant\n"
+    "  diff A B [TARGET]     shows what was born between two instants and lives\n"
+    "  who TARGET ADDRESS    tells whose block an address is or was\n"
     "  start TARGET          wakes a dormant session\n"
     "  stop TARGET           puts a session to sleep\n"
     "\n"
@@ -24,13 +26,13 @@ typedef struct Command {
 } Command;
 
 static const Command commands[] = {
-    {"run", tt_command_run},       {"list", tt_command_list}, {"export", tt_command_export},
-    {"record", tt_command_record}, {"mark", tt_command_mark}, {"start", tt_command_start},
-    {"stop", tt_command_stop},
+    {"run", tt_command_run},       {"list", tt_command_list},   {"export", tt_command_export},
+    {"record", tt_command_record}, {"mark", tt_command_mark},   {"diff", tt_command_diff},
+    {"who", tt_command_who},       {"start", tt_command_start}, {"stop", tt_command_stop},
 };
 
 static gboolean is_planned(const char *name) {
-    static const char *const names[] = {"top", "diff", "leaks", "who", NULL};
+    static const char *const names[] = {"top", "leaks", NULL};
 
     return g_strv_contains(names, name);
 }

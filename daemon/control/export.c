@@ -41,7 +41,7 @@ typedef struct Job {
     guint8 session_id[TT_SESSION_ID_BYTES];
     GCancellable *cancellable;
     gboolean is_description;
-    TtExportAsk ask;  /* its view is owned */
+    TtExportAsk ask;  /* its strings are owned */
     int fd;           /* owned; -1 for a description */
     int recording_fd; /* owned; -1: of a session that is kept here */
     char *target;     /* of a recording's; owned */
@@ -121,6 +121,8 @@ static void job_free(Job *job) {
     g_clear_pointer(&job->related, g_array_unref);
     g_clear_pointer(&job->figures, g_variant_unref);
     g_clear_error(&job->error);
+    g_free((char *)job->ask.at);
+    g_free((char *)job->ask.since);
     g_free((char *)job->ask.view);
     g_free(job);
 }
@@ -204,33 +206,75 @@ static void on_wait(gpointer data, gboolean is_waiting) {
     g_mutex_unlock(&exporter->lock);
 }
 
-static void write_document(Job *job, const TtHeldSnapshot *held) {
-    TtSnapshot *snapshot = held->snapshot;
+/* Writes what was asked, of one snapshot or, for a diff, of two. */
+static gboolean write_report(const Job *job, TtSnapshot *snapshot, TtSnapshot *before,
+                             const TtReportOptions *options, TtSink *sink, GError **error) {
+    TtSymbols *symbols = job->exporter->symbols;
+
+    switch (job->ask.question) {
+    case TT_QUESTION_DIFF:
+        return tt_report_diff(before, snapshot, symbols, options, sink, error);
+    case TT_QUESTION_LIVES:
+        return tt_report_lives(snapshot, job->ask.addr, symbols, options, sink, error);
+    case TT_QUESTION_STATE:
+        break;
+    }
+    return job->ask.format == TT_EXPORT_SVG
+               ? tt_report_svg(snapshot, symbols, options, sink, error)
+               : tt_report_json(snapshot, symbols, options, sink, error);
+}
+
+/* @before: (nullable): of a diff */
+static void write_document(Job *job, const TtHeldSnapshot *held, const TtHeldSnapshot *before) {
     TtReportOptions options = {
         .is_full = job->ask.is_full,
         .top = job->ask.top,
         .view = job->ask.view,
+        .is_text = job->ask.is_text,
+        .columns = job->ask.columns,
         .related = job->related ? (const TtRelated *)(void *)job->related->data : NULL,
         .related_count = job->related ? job->related->len : 0,
         .now_realtime_ns =
             held->realtime_ns > 0 ? held->realtime_ns : (guint64)g_get_real_time() * 1000,
     };
     g_autoptr(TtSink) sink = tt_sink_new(job->fd);
-    TtSymbols *symbols = job->exporter->symbols;
     g_autoptr(GError) failure = NULL;
     gboolean is_written;
 
     tt_sink_set_cancellable(sink, job->cancellable);
     tt_sink_set_on_wait(sink, on_wait, job);
-    is_written = job->ask.format == TT_EXPORT_SVG
-                     ? tt_report_svg(snapshot, symbols, &options, sink, &failure)
-                     : tt_report_json(snapshot, symbols, &options, sink, &failure);
+    is_written = write_report(job, held->snapshot, before ? before->snapshot : NULL, &options, sink,
+                              &failure);
     if (is_written)
         is_written = tt_sink_flush(sink, &failure);
     job->bytes = tt_sink_get_bytes(sink);
     if (!is_written)
         job_fail(job, sink, failure);
-    tt_symbols_trim(symbols);
+    tt_symbols_trim(job->exporter->symbols);
+}
+
+/* A snapshot at an instant's word. NULL: the job has its error. */
+static TtHeldSnapshot *take(Job *job, const char *word) {
+    g_autoptr(GError) error = NULL;
+    TtHeldSnapshot *held = NULL;
+    TtInstant instant;
+
+    if (job->ask.question == TT_QUESTION_LIVES)
+        held = tt_intake_take_lives(job->exporter->intake, job->session_id, job->ask.addr, &error);
+    else if (tt_instant_parse(word, &instant, &error))
+        held = tt_intake_take_snapshot(job->exporter->intake, job->session_id, &instant, &error);
+    if (!held)
+        g_set_error_literal(&job->error, TT_CONTROL_ERROR,
+                            error->domain == TT_MODEL_ERROR ? TT_CONTROL_ERROR_INVALID_ARGUMENT
+                                                            : TT_CONTROL_ERROR_NO_SUCH_TARGET,
+                            error->message);
+    return held;
+}
+
+/* Whether two instants are in their order. Marks may bear a time after the last event's. */
+static gboolean is_ordered(const TtSnapshot *before, const TtSnapshot *after) {
+    return tt_snapshot_get_instant(after)->kind == TT_INSTANT_NOW ||
+           tt_snapshot_get_instant(before)->t_ns <= tt_snapshot_get_instant(after)->t_ns;
 }
 
 /* Tells a session of the job's recording again, which is found out on the way. */
@@ -262,23 +306,37 @@ static void job_refuse(Job *job, GError *error) {
                     "The recording cannot be read: %s", error->message);
 }
 
+/* As take(), of the job's recording. */
+static TtHeldSnapshot *take_recorded(Job *job) {
+    g_autoptr(GError) error = NULL;
+    TtHeldSnapshot *held = retell(job, &error);
+
+    if (!held)
+        job_refuse(job, error);
+    return held;
+}
+
 static void work(Job *job) {
     g_autoptr(TtHeldSnapshot) held = NULL;
-    g_autoptr(GError) error = NULL;
+    g_autoptr(TtHeldSnapshot) before = NULL;
 
     if (g_cancellable_is_cancelled(job->cancellable)) {
         job_set_cancelled(job, "The caller went away");
         return;
     }
-    held = job->recording_fd >= 0
-               ? retell(job, &error)
-               : tt_intake_take_snapshot(job->exporter->intake, job->session_id, &error);
+    if (job->ask.question == TT_QUESTION_DIFF && !(before = take(job, job->ask.since)))
+        return;
+    held = job->recording_fd >= 0 ? take_recorded(job) : take(job, job->ask.at);
     if (!held)
-        job_refuse(job, error);
-    else if (job->is_description)
+        return;
+    if (job->is_description)
         job->figures = tt_figures_of_snapshot(held->snapshot);
+    else if (before && !is_ordered(before->snapshot, held->snapshot))
+        g_set_error(&job->error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_INVALID_ARGUMENT,
+                    "'%s' is later than '%s': the earlier instant comes first", job->ask.since,
+                    job->ask.at ? job->ask.at : "now");
     else
-        write_document(job, held);
+        write_document(job, held, before);
 }
 
 /* On a thread of the pool. */
@@ -467,15 +525,36 @@ static gboolean check_view(const TtExportAsk *ask, GError **error) {
     return FALSE;
 }
 
+/* The words alone; whether the session has such instants is for its owner to say. */
+static gboolean check_instants(const Job *job, GError **error) {
+    const TtExportAsk *ask = &job->ask;
+    g_autoptr(GError) why = NULL;
+    TtInstant instant;
+
+    if (!tt_instant_parse(ask->at, &instant, &why)) {
+        /* @why says it. */
+    } else if (job->recording_fd >= 0 && instant.kind != TT_INSTANT_NOW) {
+        g_set_error_literal(&why, TT_CONTROL_ERROR, TT_CONTROL_ERROR_INVALID_ARGUMENT,
+                            "--at can only be 'now' of a recording: it is shown as of its end");
+    } else if (ask->question != TT_QUESTION_DIFF || tt_instant_parse(ask->since, &instant, &why)) {
+        return TRUE;
+    }
+    g_set_error_literal(error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_INVALID_ARGUMENT, why->message);
+    return FALSE;
+}
+
 /* Takes the job. */
 static gboolean export(TtExporter *exporter, Job *job, const TtExportAsk *ask, int fd,
                        TtExportDone done, gpointer data, GError **error) {
     job->fd = fd;
     job->ask = *ask;
+    job->ask.at = g_strdup(ask->at);
+    job->ask.since = g_strdup(ask->since);
     job->ask.view = g_strdup(ask->view);
     job->done = done;
     job->data = data;
-    if (check_output(fd, error) && check_view(ask, error) && enqueue(exporter, job, error))
+    if (check_output(fd, error) && check_view(ask, error) && check_instants(job, error) &&
+        enqueue(exporter, job, error))
         return TRUE;
     job_free(job);
     return FALSE;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exports: a session's snapshot to a descriptor, on threads of their own, few at a time. */
+/* Exports: what is told of a session's snapshots, to a descriptor, on threads of their own, few at
+ * a time. */
 #pragma once
 
 #include "intake/intake.h"
@@ -29,16 +30,37 @@ void tt_exporter_free(TtExporter *exporter);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtExporter, tt_exporter_free)
 
 /**
+ * TtQuestion:
+ * @TT_QUESTION_STATE: the state at an instant, as a document
+ * @TT_QUESTION_DIFF: what lies between two instants
+ * @TT_QUESTION_LIVES: which blocks an address is or was in
+ */
+typedef enum TtQuestion {
+    TT_QUESTION_STATE,
+    TT_QUESTION_DIFF,
+    TT_QUESTION_LIVES,
+} TtQuestion;
+
+/**
  * TtExportAsk:
  * @format: of the document
+ * @is_text: text for people in place of @format; of a diff and of lives
+ * @at: (nullable): the word of an instant (model/instant.h), of a diff the later; %NULL for now
+ * @since: of a diff, the word of the earlier one
+ * @addr: of lives
  * @view: (nullable): which picture; %NULL for the overview
  * @top: how many entries a ranking shows; 0 for the view's own choice
+ * @columns: of a line of text; 0 for any
  * @is_full: with every address
  */
 typedef struct TtExportAsk {
+    TtQuestion question;
     TtExportFormat format;
+    gboolean is_text;
+    const char *at, *since;
+    guint64 addr;
     const char *view;
-    guint top;
+    guint top, columns;
     gboolean is_full;
 } TtExportAsk;
 

@@ -170,10 +170,12 @@ static gboolean refuse_option(const char *key, const char *why, GError **error) 
     return FALSE;
 }
 
-/* @ret_ask borrows from @options.
+/* @ret_ask borrows from @options. Those that the question does not know are refused by the rest.
  * @ret_from: the handle of a recording, or -1 */
 static gboolean read_options(GVariant *options, TtExportAsk *ret_ask, gint *ret_from,
                              GError **error) {
+    gboolean is_state = ret_ask->question == TT_QUESTION_STATE;
+    gboolean is_diff = ret_ask->question == TT_QUESTION_DIFF;
     GVariantIter iter;
     const char *key;
     GVariant *boxed;
@@ -183,30 +185,36 @@ static gboolean read_options(GVariant *options, TtExportAsk *ret_ask, gint *ret_
         g_autoptr(GVariant) value = boxed;
         const char *type = g_variant_get_type_string(value);
 
-        if (g_str_equal(key, "view") && g_str_equal(type, "s"))
+        if (is_state && g_str_equal(key, "view") && g_str_equal(type, "s"))
             ret_ask->view = g_variant_get_string(value, NULL);
-        else if (g_str_equal(key, "top") && g_str_equal(type, "u"))
+        else if (is_state && g_str_equal(key, "at") && g_str_equal(type, "s"))
+            ret_ask->at = g_variant_get_string(value, NULL);
+        else if ((is_state || is_diff) && g_str_equal(key, "top") && g_str_equal(type, "u"))
             ret_ask->top = g_variant_get_uint32(value);
-        else if (g_str_equal(key, "full") && g_str_equal(type, "b"))
+        else if (!is_diff && g_str_equal(key, "full") && g_str_equal(type, "b"))
             ret_ask->is_full = g_variant_get_boolean(value);
-        else if (g_str_equal(key, "from") && g_str_equal(type, "h"))
+        else if (is_state && g_str_equal(key, "from") && g_str_equal(type, "h"))
             *ret_from = g_variant_get_handle(value);
-        else if (!g_str_equal(key, "at") || !g_str_equal(type, "s"))
+        else if (!is_state && g_str_equal(key, "columns") && g_str_equal(type, "u"))
+            ret_ask->columns = g_variant_get_uint32(value);
+        else
             return refuse_option(key, "is not known, or of another type", error);
-        else if (!g_str_equal(g_variant_get_string(value, NULL), "now"))
-            return refuse_option(key, "can only be 'now'", error);
     }
     return TRUE;
 }
 
 static gboolean read_format(const char *format, TtExportAsk *ret_ask, GError **error) {
+    gboolean is_state = ret_ask->question == TT_QUESTION_STATE;
+
     if (g_str_equal(format, "json"))
         ret_ask->format = TT_EXPORT_JSON;
-    else if (g_str_equal(format, "svg"))
+    else if (is_state && g_str_equal(format, "svg"))
         ret_ask->format = TT_EXPORT_SVG;
+    else if (!is_state && g_str_equal(format, "text"))
+        ret_ask->is_text = TRUE;
     else
-        return g_set_error_literal(error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_INVALID_ARGUMENT,
-                                   "The format can be 'json' or 'svg'"),
+        return g_set_error(error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_INVALID_ARGUMENT,
+                           "The format can be 'json' or '%s'", is_state ? "svg" : "text"),
                FALSE;
     return TRUE;
 }
@@ -250,11 +258,10 @@ static void start_export_recorded(TtMethods *methods, GDBusMethodInvocation *inv
         exported(pending, NULL, 0, error);
 }
 
-static gboolean on_export(TtDaemon1 *object, GDBusMethodInvocation *invocation,
-                          GUnixFDList *fd_list, const char *target, const char *format,
-                          GVariant *options, GVariant *output, gpointer data) {
-    TtMethods *methods = data;
-    TtExportAsk ask = {0};
+/* The way of every question that is answered by a document. @ask: what the method itself says. */
+static gboolean serve(TtMethods *methods, GDBusMethodInvocation *invocation, GUnixFDList *fd_list,
+                      const char *target, const char *format, GVariant *options, GVariant *output,
+                      TtExportAsk *ask) {
     gint from = -1;
     g_autoptr(GPtrArray) cards = NULL;
     g_autoptr(GError) error = NULL;
@@ -262,14 +269,13 @@ static gboolean on_export(TtDaemon1 *object, GDBusMethodInvocation *invocation,
     Pending *pending;
     int fd;
 
-    (void)object;
-    if (!read_format(format, &ask, &error) || !read_options(options, &ask, &from, &error)) {
+    if (!read_format(format, ask, &error) || !read_options(options, ask, &from, &error)) {
         return_failure(invocation, error);
         return TRUE;
     }
     if (from >= 0) {
         start_export_recorded(methods, invocation, fd_list, from, g_variant_get_handle(output),
-                              target, &ask);
+                              target, ask);
         return TRUE;
     }
     card = find(methods, invocation, target, &cards);
@@ -277,8 +283,8 @@ static gboolean on_export(TtDaemon1 *object, GDBusMethodInvocation *invocation,
     if (!pending)
         return TRUE;
     fd = take_descriptor(fd_list, g_variant_get_handle(output), 1, &error);
-    if (fd < 0 || !tt_exporter_export(methods->exporter, cards, card, &ask, fd,
-                                      pending->cancellable, exported, pending, &error))
+    if (fd < 0 || !tt_exporter_export(methods->exporter, cards, card, ask, fd, pending->cancellable,
+                                      exported, pending, &error))
         exported(pending, NULL, 0, error);
     return TRUE;
 }
@@ -325,6 +331,33 @@ static gboolean on_stop_recording(TtDaemon1 *object, GDBusMethodInvocation *invo
                             g_object_ref(invocation), &error))
         recorded(invocation, 0, error);
     return TRUE;
+}
+
+static gboolean on_export(TtDaemon1 *object, GDBusMethodInvocation *invocation,
+                          GUnixFDList *fd_list, const char *target, const char *format,
+                          GVariant *options, GVariant *output, gpointer data) {
+    TtExportAsk ask = {.question = TT_QUESTION_STATE};
+
+    (void)object;
+    return serve(data, invocation, fd_list, target, format, options, output, &ask);
+}
+
+static gboolean on_diff(TtDaemon1 *object, GDBusMethodInvocation *invocation, GUnixFDList *fd_list,
+                        const char *target, const char *before, const char *after,
+                        const char *format, GVariant *options, GVariant *output, gpointer data) {
+    TtExportAsk ask = {.question = TT_QUESTION_DIFF, .since = before, .at = after};
+
+    (void)object;
+    return serve(data, invocation, fd_list, target, format, options, output, &ask);
+}
+
+static gboolean on_who(TtDaemon1 *object, GDBusMethodInvocation *invocation, GUnixFDList *fd_list,
+                       const char *target, guint64 address, const char *format, GVariant *options,
+                       GVariant *output, gpointer data) {
+    TtExportAsk ask = {.question = TT_QUESTION_LIVES, .addr = address};
+
+    (void)object;
+    return serve(data, invocation, fd_list, target, format, options, output, &ask);
 }
 
 static gboolean on_mark(TtDaemon1 *object, GDBusMethodInvocation *invocation, const char *target,
@@ -437,6 +470,8 @@ TtMethods *tt_methods_new(TtIntake *intake, TtExporter *exporter, const char *so
         {"handle-resolve", G_CALLBACK(on_resolve)},
         {"handle-describe", G_CALLBACK(on_describe)},
         {"handle-export", G_CALLBACK(on_export)},
+        {"handle-diff", G_CALLBACK(on_diff)},
+        {"handle-who", G_CALLBACK(on_who)},
         {"handle-record", G_CALLBACK(on_record)},
         {"handle-stop-recording", G_CALLBACK(on_stop_recording)},
         {"handle-mark", G_CALLBACK(on_mark)},

@@ -17,6 +17,7 @@
 #define ENDED_SESSIONS 64u
 #define RUNNING_MAX 4096u
 #define BACKLOG_SHARE 8u /* of the memory limit, for bytes copied and not yet applied */
+#define PINNED_SHARE 8u  /* of a session's blocks, for what marks keep */
 #define SESSION_SHARE 4u /* of that, for one session */
 #define CLOSE_US (2 * G_USEC_PER_SEC)
 
@@ -206,6 +207,7 @@ static void start_feed(TtIntake *intake, TtSessionInfo *info, const TtStampClock
     tt_model_limits_init(&setup.limits);
     setup.limits.history_blocks = intake->options.history_blocks;
     setup.limits.detail_bytes = tt_registry_grant_bytes(intake->registry);
+    setup.limits.pinned_bytes = setup.limits.detail_bytes / PINNED_SHARE;
     g_autoptr(TtFeed) feed = tt_feed_new(&setup);
     tt_registry_add(intake->registry, feed);
 }

@@ -66,10 +66,11 @@ void tt_session_card_free(TtSessionCard *card);
  * longer shows what it had. Main thread. */
 GPtrArray *tt_intake_list(TtIntake *intake);
 
-/* Takes a snapshot of a session as of now: all that its program has published when this is called
- * is in. @snapshot reads its live blocks through the session's worker and releases its pin when the
- * returned holder is freed. Any thread but the session's worker. Blocks while the worker catches
- * up. */
+/* Takes a snapshot of a session at an instant (NULL: now), which is settled: all that its program
+ * has published when this is called is in. @error: TT_INTAKE_ERROR_GONE, or TT_MODEL_ERROR_INSTANT
+ * where the session has no such instant. @snapshot reads its live blocks through the session's
+ * worker and releases its pin when the returned holder is freed. Any thread but the session's
+ * worker. Blocks while the worker catches up. */
 typedef struct TtHeldSnapshot {
     TtSnapshot *snapshot;
     guint64 realtime_ns; /* a recording's: when the state was so; 0: now */
@@ -78,7 +79,11 @@ typedef struct TtHeldSnapshot {
     void (*release)(gpointer held);
 } TtHeldSnapshot;
 
-TtHeldSnapshot *tt_intake_take_snapshot(TtIntake *intake, const guint8 *session_id, GError **error);
+TtHeldSnapshot *tt_intake_take_snapshot(TtIntake *intake, const guint8 *session_id,
+                                        const TtInstant *instant, GError **error);
+/* The same as of now, with the lives of an address: tt_snapshot_get_lives. */
+TtHeldSnapshot *tt_intake_take_lives(TtIntake *intake, const guint8 *session_id, guint64 addr,
+                                     GError **error);
 void tt_held_snapshot_free(TtHeldSnapshot *held);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtHeldSnapshot, tt_held_snapshot_free)
 

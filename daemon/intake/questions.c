@@ -123,6 +123,10 @@ typedef struct Held {
     TtFeed *feed;
     TtPin *pin;
     TtSnapshot *snapshot;
+    /* Of the taking. */
+    const TtInstant *instant;
+    guint64 addr;
+    GError *error;
     /* Of the fetch that is under way. */
     TtBlockRow *rows;
     gsize max, count;
@@ -131,8 +135,11 @@ typedef struct Held {
 static void run_take(gpointer data) {
     Held *held = data;
 
-    tt_feed_catch_up(held->feed, G_MAXINT64, NULL);
-    held->snapshot = tt_snapshot_new(tt_feed_get_session(held->feed), &held->pin);
+    guint64 stamp;
+
+    tt_feed_catch_up(held->feed, G_MAXINT64, &stamp);
+    held->snapshot = tt_snapshot_new_at(tt_feed_get_session(held->feed), held->instant, stamp,
+                                        &held->pin, &held->error);
 }
 
 static void run_fetch(gpointer data) {
@@ -140,6 +147,13 @@ static void run_fetch(gpointer data) {
 
     held->count =
         tt_session_read_live(tt_feed_get_session(held->feed), held->pin, held->rows, held->max);
+}
+
+static void run_take_lives(gpointer data) {
+    Held *held = data;
+
+    tt_feed_catch_up(held->feed, G_MAXINT64, NULL);
+    held->snapshot = tt_snapshot_new_lives(tt_feed_get_session(held->feed), held->addr, &held->pin);
 }
 
 static gsize fetch(gpointer data, TtBlockRow *ret_rows, gsize max) {
@@ -182,20 +196,49 @@ static void release_held(gpointer data) {
     tt_worker_send(tt_feed_get_worker(held->feed), run_unpin, held, free_held);
 }
 
+/* Has @run take a snapshot; @held becomes the snapshot's. */
+static TtHeldSnapshot *take(Held *held, TtMessage run, GError **error) {
+    TtHeldSnapshot *taken;
+
+    tt_worker_call(tt_feed_get_worker(held->feed), run, held);
+    held->instant = NULL; /* the caller's */
+    if (!held->snapshot) {
+        g_propagate_error(error, held->error);
+        free_held(held);
+        return NULL;
+    }
+    tt_snapshot_set_fetch(held->snapshot, fetch, rewind_live, held);
+    tt_snapshot_settle(held->snapshot);
+    taken = g_new(TtHeldSnapshot, 1);
+    *taken = (TtHeldSnapshot){.snapshot = held->snapshot, .held = held, .release = release_held};
+    return taken;
+}
+
 TtHeldSnapshot *tt_intake_take_snapshot(TtIntake *intake, const guint8 *session_id,
-                                        GError **error) {
+                                        const TtInstant *instant, GError **error) {
+    static const TtInstant now = {.kind = TT_INSTANT_NOW};
     TtFeed *feed = find_feed(intake, session_id, error);
+    Held *held;
 
     if (!feed)
         return NULL;
-    Held *held = g_new0(Held, 1);
+    held = g_new0(Held, 1);
     held->feed = feed;
-    tt_worker_call(tt_feed_get_worker(feed), run_take, held);
-    tt_snapshot_set_fetch(held->snapshot, fetch, rewind_live, held);
+    held->instant = instant ? instant : &now;
+    return take(held, run_take, error);
+}
 
-    TtHeldSnapshot *taken = g_new(TtHeldSnapshot, 1);
-    *taken = (TtHeldSnapshot){.snapshot = held->snapshot, .held = held, .release = release_held};
-    return taken;
+TtHeldSnapshot *tt_intake_take_lives(TtIntake *intake, const guint8 *session_id, guint64 addr,
+                                     GError **error) {
+    TtFeed *feed = find_feed(intake, session_id, error);
+    Held *held;
+
+    if (!feed)
+        return NULL;
+    held = g_new0(Held, 1);
+    held->feed = feed;
+    held->addr = addr;
+    return take(held, run_take_lives, error);
 }
 
 void tt_held_snapshot_free(TtHeldSnapshot *taken) {

@@ -8,7 +8,7 @@
 /* Rows at a time: some 400 KiB. The owner of the session is busy for a slice, then free. */
 #define SLICE_ROWS 4096
 
-static void collect(TtJsonReport *report, guint32 stack) {
+void tt_json_collect_stack(TtJsonReport *report, guint32 stack) {
     if (g_hash_table_add(report->stack_set, GUINT_TO_POINTER(stack)))
         tt_frame_names_add_stack(report->names, stack);
 }
@@ -20,13 +20,13 @@ void tt_json_collect_stacks(TtJsonReport *report) {
 
     for (gsize i = 0; i < site_count; i++)
         if (tt_json_has_counts(&sites[i]))
-            collect(report, sites[i].stack);
+            tt_json_collect_stack(report, sites[i].stack);
     /* Every live block's site is among those; frees have stacks of their own. */
     while ((count = tt_snapshot_read_freed(report->snapshot, first, rows, SLICE_ROWS)) > 0) {
         for (gsize i = 0; i < count; i++) {
-            collect(report, rows[i].stack);
+            tt_json_collect_stack(report, rows[i].stack);
             if (rows[i].freed_stack != TT_STACK_NONE)
-                collect(report, rows[i].freed_stack);
+                tt_json_collect_stack(report, rows[i].freed_stack);
         }
         first += count;
     }
@@ -121,10 +121,9 @@ static void put_ips(TtJsonReport *report, guint32 stack) {
     tt_json_end_array(report->writer);
 }
 
-static void write_block(TtJsonReport *report, const TtBlockRow *row) {
+void tt_json_put_block(TtJsonReport *report, const TtBlockRow *row) {
     TtJsonWriter *writer = report->writer;
 
-    tt_json_begin_object(writer);
     tt_json_put_uint(writer, "id", row->id);
     tt_json_put_uint(writer, "ptr", row->addr);
     tt_json_put_addr(writer, "address", row->addr);
@@ -149,7 +148,12 @@ static void write_block(TtJsonReport *report, const TtBlockRow *row) {
     tt_json_put_bool(writer, "inherited", row->is_inherited);
     if (report->options->is_full)
         put_ips(report, row->stack);
-    tt_json_end_object(writer);
+}
+
+static void write_block(TtJsonReport *report, const TtBlockRow *row) {
+    tt_json_begin_object(report->writer);
+    tt_json_put_block(report, row);
+    tt_json_end_object(report->writer);
 }
 
 void tt_json_write_live(TtJsonReport *report) {

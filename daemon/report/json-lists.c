@@ -44,7 +44,7 @@ gboolean tt_json_has_counts(const TtSiteRow *site) {
            site->freed_blocks | site->freed_bytes | site->peak_bytes;
 }
 
-static void write_site_name(TtJsonReport *report, guint32 stack) {
+void tt_json_put_site_name(TtJsonReport *report, guint32 stack) {
     TtJsonWriter *writer = report->writer;
     TtNamedFrame frame = {.module = TT_NONE};
     gboolean has_frame = tt_frame_names_find_site(report->names, stack, &frame);
@@ -61,9 +61,11 @@ static void write_site_name(TtJsonReport *report, guint32 stack) {
     tt_json_put_line(writer, frame.line);
 }
 
-static void write_lifetimes(TtJsonWriter *writer, const TtSiteRow *site) {
+static void write_lifetimes(TtJsonReport *report, const TtSiteRow *site) {
+    TtJsonWriter *writer = report->writer;
+
     tt_json_key(writer, "lifetime_ns");
-    if (site->freed_blocks == 0) {
+    if (site->freed_blocks == 0 || tt_snapshot_is_led_back(report->snapshot)) {
         tt_json_null(writer);
         return;
     }
@@ -92,7 +94,7 @@ static void write_hotspot(TtJsonReport *report, const TtSiteRow *site, const TtE
 
     tt_json_begin_object(writer);
     tt_json_put_uint(writer, "stack", site->stack);
-    write_site_name(report, site->stack);
+    tt_json_put_site_name(report, site->stack);
     tt_json_put_uint(writer, "count", site->live_blocks);
     tt_json_put_uint(writer, "total_size", site->live_bytes);
     tt_json_put_uint(writer, "cumulative_count", site->cumulative_blocks);
@@ -101,8 +103,8 @@ static void write_hotspot(TtJsonReport *report, const TtSiteRow *site, const TtE
     tt_json_put_uint(writer, "freed_size", site->freed_bytes);
     tt_json_put_uint(writer, "peak_size", site->peak_bytes);
     tt_json_put_uint(writer, "peak_count", site->peak_blocks);
-    tt_json_put_uint(writer, "temporary_count", site->temporary_blocks);
-    write_lifetimes(writer, site);
+    tt_json_put_retained(report, "temporary_count", site->temporary_blocks);
+    write_lifetimes(report, site);
     if (errors)
         write_errors(writer, errors);
     tt_json_end_object(writer);

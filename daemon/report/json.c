@@ -53,9 +53,18 @@ static void put_realtime(TtJsonWriter *writer, const char *key, guint64 realtime
     tt_json_put_string(writer, key, tt_text_rfc3339(realtime_ns, text));
 }
 
+void tt_json_put_retained(TtJsonReport *report, const char *key, guint64 count) {
+    tt_json_key(report->writer, key);
+    if (tt_snapshot_is_led_back(report->snapshot))
+        tt_json_null(report->writer);
+    else
+        tt_json_uint(report->writer, count);
+}
+
 /* When the state shown was so. */
 static guint64 state_realtime_ns(const TtJsonReport *report) {
     if (tt_snapshot_get_state(report->snapshot, NULL) == TT_SESSION_RUNNING &&
+        tt_snapshot_get_instant(report->snapshot)->kind == TT_INSTANT_NOW &&
         report->options->now_realtime_ns > 0)
         return report->options->now_realtime_ns;
     return tt_saturating_add(report->info->timescale.start_realtime_ns,
@@ -127,10 +136,43 @@ static void write_process(TtJsonReport *report) {
     tt_json_end_object(writer);
 }
 
+void tt_json_write_instant(TtJsonWriter *writer, const char *key, const TtSnapshot *snapshot) {
+    const TtInstantRow *instant = tt_snapshot_get_instant(snapshot);
+
+    tt_json_key(writer, key);
+    tt_json_begin_object(writer);
+    tt_json_put_string(writer, "kind", tt_instant_kind_name(instant->kind));
+    tt_json_put_string(writer, "mark", instant->mark);
+    tt_json_put_uint(writer, "t_ns", instant->t_ns);
+    tt_json_put_string(writer, "source", tt_state_source_name(instant->source));
+    tt_json_end_object(writer);
+}
+
 static const char *get_symbols_failure(const TtJsonReport *report) {
     const char *failure = tt_frame_names_get_failure(report->names);
 
     return failure ? failure : tt_variable_types_get_failure(report->types);
+}
+
+static void put_unlisted(TtJsonWriter *writer, const char *key, guint64 count) {
+    tt_json_key(writer, key);
+    if (count == TT_COUNT_UNKNOWN)
+        tt_json_null(writer);
+    else
+        tt_json_uint(writer, count);
+}
+
+void tt_json_write_unlisted(TtJsonWriter *writer, const TtCompleteness *completeness) {
+    put_unlisted(writer, "unlisted_blocks", completeness->unlisted_blocks);
+    put_unlisted(writer, "unlisted_bytes", completeness->unlisted_bytes);
+}
+
+void tt_json_write_doubts(TtJsonWriter *writer, const TtCompleteness *completeness) {
+    tt_json_key(writer, "doubts");
+    tt_json_begin_array(writer);
+    for (guint i = 0; completeness->doubts && i < completeness->doubts->len; i++)
+        tt_json_string(writer, g_ptr_array_index(completeness->doubts, i));
+    tt_json_end_array(writer);
 }
 
 static void write_completeness(TtJsonReport *report) {
@@ -150,11 +192,8 @@ static void write_completeness(TtJsonReport *report) {
     tt_json_put_uint(writer, "sample_bytes", report->info->sample_bytes);
     tt_json_put_uint(writer, "shed_blocks", completeness->shed_blocks);
     tt_json_put_uint(writer, "history_dropped", completeness->history_dropped);
-    tt_json_key(writer, "doubts");
-    tt_json_begin_array(writer);
-    for (guint i = 0; completeness->doubts && i < completeness->doubts->len; i++)
-        tt_json_string(writer, g_ptr_array_index(completeness->doubts, i));
-    tt_json_end_array(writer);
+    tt_json_write_unlisted(writer, completeness);
+    tt_json_write_doubts(writer, completeness);
     tt_json_put_string(writer, "symbols_failure", get_symbols_failure(report));
     tt_json_end_object(writer);
 }
@@ -195,7 +234,7 @@ static void write_totals(TtJsonReport *report) {
     tt_json_put_uint(writer, "cumulative_frees", totals->cumulative_frees);
     tt_json_put_uint(writer, "cumulative_freed", totals->cumulative_freed);
     tt_json_put_uint(writer, "reallocations", totals->reallocations);
-    tt_json_put_uint(writer, "temporary_allocations", totals->temporary_allocations);
+    tt_json_put_retained(report, "temporary_allocations", totals->temporary_allocations);
     tt_json_put_uint(writer, "inherited_blocks", totals->inherited_blocks);
     tt_json_put_uint(writer, "inherited_bytes", totals->inherited_bytes);
     tt_json_put_uint(writer, "peak_bytes", totals->peak_bytes);
@@ -203,14 +242,26 @@ static void write_totals(TtJsonReport *report) {
     tt_json_put_uint(writer, "peak_ns", totals->peak_ns);
 }
 
+void tt_json_write_generator(TtJsonWriter *writer) {
+    tt_json_put_uint(writer, "schema_version", SCHEMA_VERSION);
+    tt_json_put_string(writer, "generator", "trace-tools " TT_VERSION);
+}
+
+void tt_json_write_session(TtJsonReport *report) {
+    tt_json_put_id(report->writer, "session", report->info->id);
+    tt_json_key(report->writer, "pid");
+    tt_json_int(report->writer, report->info->pid);
+    tt_json_put_known(report->writer, "exe", report->info->exe);
+}
+
 static void write_document(TtJsonReport *report) {
     TtJsonWriter *writer = report->writer;
 
     tt_json_begin_object(writer);
-    tt_json_put_uint(writer, "schema_version", SCHEMA_VERSION);
-    tt_json_put_string(writer, "generator", "trace-tools " TT_VERSION);
+    tt_json_write_generator(writer);
     put_realtime(writer, "timestamp", state_realtime_ns(report));
     write_process(report);
+    tt_json_write_instant(writer, "instant", report->snapshot);
     write_completeness(report);
     write_sampling(report);
     write_totals(report);
@@ -228,29 +279,36 @@ static void write_document(TtJsonReport *report) {
     tt_json_end_object(writer);
 }
 
+void tt_json_open_report(TtJsonReport *report, TtSnapshot *snapshot, TtSymbols *symbols,
+                         const TtReportOptions *options) {
+    report->snapshot = snapshot;
+    report->symbols = symbols;
+    report->options = options;
+    report->names = tt_frame_names_new(snapshot, symbols);
+    report->types = tt_variable_types_new(snapshot, symbols);
+    report->stack_set = g_hash_table_new(NULL, NULL);
+    report->info = tt_snapshot_get_info(snapshot);
+    report->sample = tt_snapshot_get_sample(snapshot);
+    report->threads = tt_snapshot_get_threads(snapshot, &report->thread_count);
+    report->variables = tt_snapshot_get_variables(snapshot, &report->variable_count);
+    report->scopes = tt_snapshot_get_scopes(snapshot, &report->scope_count);
+    report->modules = tt_snapshot_get_modules(snapshot, &report->module_count);
+}
+
+void tt_json_close_report(TtJsonReport *report) {
+    g_clear_pointer(&report->stack_set, g_hash_table_unref);
+    g_clear_pointer(&report->types, tt_variable_types_free);
+    g_clear_pointer(&report->names, tt_frame_names_free);
+}
+
 gboolean tt_report_json(TtSnapshot *snapshot, TtSymbols *symbols, const TtReportOptions *options,
                         TtSink *sink, GError **error) {
     g_autoptr(TtJsonWriter) writer = tt_json_writer_new(sink);
-    g_autoptr(TtFrameNames) names = tt_frame_names_new(snapshot, symbols);
-    g_autoptr(TtVariableTypes) types = tt_variable_types_new(snapshot, symbols);
-    g_autoptr(GHashTable) stack_set = g_hash_table_new(NULL, NULL);
-    TtJsonReport report = {
-        .snapshot = snapshot,
-        .symbols = symbols,
-        .options = options,
-        .writer = writer,
-        .names = names,
-        .types = types,
-        .stack_set = stack_set,
-        .info = tt_snapshot_get_info(snapshot),
-        .sample = tt_snapshot_get_sample(snapshot),
-    };
+    TtJsonReport report = {.writer = writer};
 
-    report.threads = tt_snapshot_get_threads(snapshot, &report.thread_count);
-    report.variables = tt_snapshot_get_variables(snapshot, &report.variable_count);
-    report.scopes = tt_snapshot_get_scopes(snapshot, &report.scope_count);
-    report.modules = tt_snapshot_get_modules(snapshot, &report.module_count);
+    tt_json_open_report(&report, snapshot, symbols, options);
     tt_json_collect_stacks(&report);
     write_document(&report);
+    tt_json_close_report(&report);
     return tt_json_finish(writer, error);
 }

@@ -29,10 +29,12 @@ typedef struct TtRelated {
 /**
  * TtReportOptions:
  * @is_full: JSON: write `backtrace_ips` into every block
- * @top: SVG: how many entries a ranking shows; 0 for the view's own choice
+ * @top: SVG, diff: how many entries a ranking shows; 0 for its own choice
  * @view: (nullable): SVG: one that tt_report_has_view() knows; %NULL for "overview"
  * @related: (array length=related_count) (nullable): sessions to be named, in this order
  * @related_count: 0 for none
+ * @is_text: of a diff or of lives: text for people, not JSON
+ * @columns: of that text's lines at most; 0 for no limit
  * @now_realtime_ns: the present time as of CLOCK_REALTIME, for a session that still runs. 0 for a
  *   state that is no longer the present one: then the state's own time stands, so that one
  *   recording exports to the same bytes twice
@@ -45,6 +47,8 @@ typedef struct TtReportOptions {
     const char *view;
     const TtRelated *related;
     gsize related_count;
+    gboolean is_text;
+    guint columns;
     guint64 now_realtime_ns;
 } TtReportOptions;
 
@@ -82,6 +86,34 @@ gboolean tt_report_json(TtSnapshot *snapshot, TtSymbols *symbols, const TtReport
  */
 gboolean tt_report_svg(TtSnapshot *snapshot, TtSymbols *symbols, const TtReportOptions *options,
                        TtSink *sink, GError **error);
+
+/**
+ * tt_report_diff:
+ * @before: the earlier instant
+ * @after: the later one, of the same session; its live blocks are read
+ * @options: (transfer none): @top, @is_text and @columns count
+ *
+ * Writes what was born after the one and is alive at the other, by stack; what of the former state
+ * has survived and what was freed; how it has grown. As JSON (the schema of diffs) or as a table.
+ *
+ * Returns: %FALSE with @error set where the document is not whole
+ */
+gboolean tt_report_diff(TtSnapshot *before, TtSnapshot *after, TtSymbols *symbols,
+                        const TtReportOptions *options, TtSink *sink, GError **error);
+
+/**
+ * tt_report_lives:
+ * @snapshot: with lives (tt_snapshot_get_lives)
+ * @addr: whose they are
+ * @options: (transfer none): @is_full, @is_text and @columns count
+ *
+ * Writes which blocks an address is or was in, the newest first, with threads and stacks. As JSON
+ * (the schema of lives) or as text.
+ *
+ * Returns: %FALSE with @error set where the document is not whole
+ */
+gboolean tt_report_lives(TtSnapshot *snapshot, guint64 addr, TtSymbols *symbols,
+                         const TtReportOptions *options, TtSink *sink, GError **error);
 
 /**
  * tt_report_has_view:

@@ -227,14 +227,40 @@ def fault_J14_options_that_make_no_sense():
             (["--svg", "--view="], "view"),
             (["--svg", "--top=-1"], "--top"),
             (["--svg", "--top=many"], "--top"),
-            (["--json", "--at=peak"], "--at"),
-            (["--json", "--at=nowhere"], "--at"),
+            (["--json", "--at=nowhere"], "nowhere"),
+            (["--json", "--at="], "--at"),
+            (["--json", "--at=mark:"], "mark:"),
+            (["--json", "--at=100h"], "outside"),
+            (["--svg", "--at=-1s"], "-1s"),
+            (["--json", "--at=99999999999999999999"], "99999999999999999999"),
             (["--json", "--unknown"], "--unknown"),
             (["--json", "--full=yes"], "--full"),
             ([], "--json"),
             (["--json", "one", "two"], "TARGET"),
         ):
             check_sentence(daemon.ctl("export", *words), 2, word)
+        for words, word in (
+            (["one"], "diff"),
+            (["start", "now", "a", "b"], "diff"),
+            (["nowhere", "now"], "nowhere"),
+            (["start", "nowhere"], "nowhere"),
+            (["", "now"], "instant"),
+            (["now", "start"], "earlier"),
+            (["start", "100h"], "outside"),
+            (["start", "now", "--top=0"], "--top"),
+        ):
+            check_sentence(daemon.ctl("diff", *words), 2, word)
+        for words, word in (
+            ([], "who"),
+            (["12x"], "12x"),
+            (["0x"], "0x"),
+            (["-1"], "-1"),
+            ([" 1"], " 1"),
+            (["0x-1"], "0x-1"),
+            (["0x10000000000000000"], "0x10000000000000000"),
+            (["a", "0x1", "b"], "who"),
+        ):
+            check_sentence(daemon.ctl("who", *words), 2, word)
         # Those of a picture that comes with a later version, unless it has come.
         for view in ("timeline", "flame"):
             result = daemon.ctl("export", "--svg", f"--view={view}")
@@ -244,7 +270,7 @@ def fault_J14_options_that_make_no_sense():
 
 @case
 def commands_that_are_not_there():
-    for word in ("unknown", "top", "diff", "leaks", "who"):
+    for word in ("unknown", "top", "leaks"):
         result = ttlib.ctl(word)
         check_sentence(result, 2, word)
     check_equal(ttlib.ctl().returncode, 2)
@@ -258,7 +284,15 @@ def commands_that_are_not_there():
 @case
 def fault_K01_no_daemon():
     folder = ttlib.temp_dir()
-    for words in (["list"], ["export", "--json"], ["mark", "x"], ["stop", "1"], ["start", "1"]):
+    for words in (
+        ["list"],
+        ["export", "--json"],
+        ["mark", "x"],
+        ["stop", "1"],
+        ["start", "1"],
+        ["diff", "start", "now"],
+        ["who", "0x1"],
+    ):
         result = ttlib.ctl(*words, env=ttlib.clean_env({"TT_SOCKET_DIR": folder}))
         check_sentence(result, 1, "tt-daemon", "start")
     with ttlib.Daemon() as daemon:

@@ -79,8 +79,40 @@ GPtrArray *tt_intake_list(TtIntake *intake) {
     return copies;
 }
 
+GQuark tt_model_error_quark(void) { return g_quark_from_static_string("tt-model-error-quark"); }
+
+gboolean tt_instant_parse(const char *word, TtInstant *ret_instant, GError **error) {
+    static const char *const kinds[] = {"now", "start", "peak"};
+
+    *ret_instant = (TtInstant){.kind = TT_INSTANT_MARK, .mark = word};
+    for (guint i = 0; i < G_N_ELEMENTS(kinds); i++)
+        if (!word || g_str_equal(word, kinds[i]))
+            return ret_instant->kind = word ? (TtInstantKind)i : TT_INSTANT_NOW, TRUE;
+    if (*word)
+        return TRUE;
+    g_set_error_literal(error, TT_MODEL_ERROR, TT_MODEL_ERROR_INSTANT, "'' names no instant");
+    return FALSE;
+}
+
+const TtInstantRow *tt_snapshot_get_instant(const TtSnapshot *snapshot) {
+    static const TtInstantRow rows[] = {
+        [TT_INSTANT_NOW] = {.kind = TT_INSTANT_NOW, .t_ns = 100},
+        [TT_INSTANT_START] = {.kind = TT_INSTANT_START, .t_ns = 0},
+        [TT_INSTANT_PEAK] = {.kind = TT_INSTANT_PEAK, .t_ns = 50},
+        [TT_INSTANT_MARK] = {.kind = TT_INSTANT_MARK, .t_ns = 70},
+    };
+
+    return &rows[GPOINTER_TO_UINT(((const TtHeldSnapshot *)(gconstpointer)snapshot)->held)];
+}
+
+TtHeldSnapshot *tt_intake_take_lives(TtIntake *intake, const guint8 *session_id, guint64 addr,
+                                     GError **error) {
+    fake_calls.last_addr = addr;
+    return tt_intake_take_snapshot(intake, session_id, NULL, error);
+}
+
 TtHeldSnapshot *tt_intake_take_snapshot(TtIntake *intake, const guint8 *session_id,
-                                        GError **error) {
+                                        const TtInstant *instant, GError **error) {
     TtHeldSnapshot *held;
 
     (void)intake;
@@ -90,8 +122,13 @@ TtHeldSnapshot *tt_intake_take_snapshot(TtIntake *intake, const guint8 *session_
                             "That session is no longer kept");
         return NULL;
     }
+    if (instant && instant->kind == TT_INSTANT_MARK && g_str_equal(instant->mark, "nowhere")) {
+        g_set_error_literal(error, TT_MODEL_ERROR, TT_MODEL_ERROR_INSTANT, "No mark 'nowhere'");
+        return NULL;
+    }
     g_atomic_int_inc(&fake_calls.held_snapshots);
     held = g_new0(TtHeldSnapshot, 1);
+    held->held = GUINT_TO_POINTER(instant ? instant->kind : TT_INSTANT_NOW);
     held->snapshot = (TtSnapshot *)held;
     return held;
 }
@@ -298,6 +335,22 @@ gboolean tt_report_svg(TtSnapshot *snapshot, TtSymbols *symbols, const TtReportO
     (void)snapshot;
     (void)symbols;
     return write_report("<svg/>\n", options, sink, error);
+}
+
+gboolean tt_report_diff(TtSnapshot *before, TtSnapshot *after, TtSymbols *symbols,
+                        const TtReportOptions *options, TtSink *sink, GError **error) {
+    (void)before;
+    (void)after;
+    (void)symbols;
+    return write_report(options->is_text ? "diff\n" : "{\"diff\": 1}\n", options, sink, error);
+}
+
+gboolean tt_report_lives(TtSnapshot *snapshot, guint64 addr, TtSymbols *symbols,
+                         const TtReportOptions *options, TtSink *sink, GError **error) {
+    (void)snapshot;
+    (void)addr;
+    (void)symbols;
+    return write_report(options->is_text ? "lives\n" : "{\"lives\": 1}\n", options, sink, error);
 }
 
 gboolean tt_report_has_view(const char *view) {

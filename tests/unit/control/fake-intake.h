@@ -24,6 +24,7 @@ typedef struct FakeCalls {
     gint last_pid, last_wait_status;
     gboolean last_is_recording;
     char last_mark[64];
+    guint64 last_addr;
     gsize last_related_count;
     char last_relations[128];
 } FakeCalls;

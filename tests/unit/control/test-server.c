@@ -248,7 +248,13 @@ static void test_export(Fixture *fixture, gconstpointer data) {
         {"svg", "{'view': <'sideways'>}", TRUE, 0, TT_CONTROL_ERROR_INVALID_ARGUMENT},
         {"svg", "{'view': <5>}", TRUE, 0, TT_CONTROL_ERROR_INVALID_ARGUMENT},
         {"svg", "{'colour': <'red'>}", TRUE, 0, TT_CONTROL_ERROR_INVALID_ARGUMENT},
-        {"json", "{'at': <'peak'>}", TRUE, 0, TT_CONTROL_ERROR_INVALID_ARGUMENT},
+        {"json", "{'at': <'peak'>}", TRUE, 0, -1},
+        {"json", "{'at': <'before upload'>}", TRUE, 0, -1},
+        {"json", "{'at': <'nowhere'>}", TRUE, 0, TT_CONTROL_ERROR_INVALID_ARGUMENT},
+        {"json", "{'at': <''>}", TRUE, 0, TT_CONTROL_ERROR_INVALID_ARGUMENT},
+        {"json", "{'at': <5>}", TRUE, 0, TT_CONTROL_ERROR_INVALID_ARGUMENT},
+        {"json", "{'columns': <uint32 80>}", TRUE, 0, TT_CONTROL_ERROR_INVALID_ARGUMENT},
+        {"text", "@a{sv} {}", TRUE, 0, TT_CONTROL_ERROR_INVALID_ARGUMENT},
         {"json", "@a{sv} {}", FALSE, 0, TT_CONTROL_ERROR_NOT_WRITABLE},
         {"json", "@a{sv} {}", TRUE, 7, TT_CONTROL_ERROR_NOT_WRITABLE},
     };
@@ -269,6 +275,56 @@ static void test_export(Fixture *fixture, gconstpointer data) {
         g_assert_cmpint(is_written, ==, cases[i].code < 0);
     }
     close(fd);
+}
+
+/* What is answered by other documents than the state: two snapshots are taken, none is kept. */
+static void test_diff_and_who(Fixture *fixture, gconstpointer data) {
+    static const struct {
+        const char *before, *after, *format, *options;
+        gint code; /* -1: it is written */
+    } cases[] = {
+        {"start", "now", "json", "{'top': <uint32 5>}", -1},
+        {"peak", "a mark", "text", "{'columns': <uint32 80>}", -1},
+        {"a mark", "peak", "json", "@a{sv} {}", TT_CONTROL_ERROR_INVALID_ARGUMENT},
+        {"nowhere", "now", "json", "@a{sv} {}", TT_CONTROL_ERROR_INVALID_ARGUMENT},
+        {"start", "nowhere", "json", "@a{sv} {}", TT_CONTROL_ERROR_INVALID_ARGUMENT},
+        {"", "now", "json", "@a{sv} {}", TT_CONTROL_ERROR_INVALID_ARGUMENT},
+        {"start", "now", "svg", "@a{sv} {}", TT_CONTROL_ERROR_INVALID_ARGUMENT},
+        {"start", "now", "json", "{'full': <true>}", TT_CONTROL_ERROR_INVALID_ARGUMENT},
+        {"start", "now", "json", "{'at': <'now'>}", TT_CONTROL_ERROR_INVALID_ARGUMENT},
+    };
+    g_autoptr(TtDaemon1) proxy = open_proxy(fixture);
+    g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    (void)data;
+    g_unix_fd_list_append(fds, fd, NULL);
+    close(fd);
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autofree char *session = NULL;
+        guint64 bytes;
+
+        tt_daemon1_call_diff_sync(proxy, "100", cases[i].before, cases[i].after, cases[i].format,
+                                  g_variant_new_parsed(cases[i].options), g_variant_new_handle(0),
+                                  fds, &session, &bytes, NULL, NULL, &error);
+        g_test_message("case %zu: %s", i, error ? error->message : "written");
+        if (cases[i].code < 0)
+            g_assert_no_error(error);
+        else
+            g_assert_error(error, TT_CONTROL_ERROR, cases[i].code);
+        g_assert_cmpint(g_atomic_int_get(&fake_calls.held_snapshots), ==, 0);
+    }
+
+    g_autoptr(GError) error = NULL;
+    g_autofree char *session = NULL;
+    guint64 bytes;
+    g_assert_true(tt_daemon1_call_who_sync(
+        proxy, "100", G_MAXUINT64, "text", g_variant_new_parsed("{'full': <true>}"),
+        g_variant_new_handle(0), fds, &session, &bytes, NULL, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_cmpuint(fake_calls.last_addr, ==, G_MAXUINT64);
+    g_assert_cmpuint(bytes, ==, strlen("lives\n"));
 }
 
 static GError *call(GDBusConnection *connection, const char *interface, const char *method,
@@ -470,6 +526,7 @@ int main(int argc, char **argv) {
     add("/control/server/questions", NULL, test_questions);
     add("/control/server/figures_of_a_sample", NULL, test_figures_of_a_sample);
     add("/control/server/export", NULL, test_export);
+    add("/control/server/diff_and_who", NULL, test_diff_and_who);
     add("/control/server/wrong_calls", NULL, test_wrong_calls);
     add("/control/server/large_and_deep", NULL, test_large_and_deep);
     add("/control/server/60_silent", GUINT_TO_POINTER(60), test_crowd_silent);

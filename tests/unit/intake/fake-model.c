@@ -172,11 +172,22 @@ void tt_session_get_summary(const TtSession *session, TtSummary *ret_summary) {
 }
 
 /* Never asked of this one. */
-TtSnapshot *tt_snapshot_new(TtSession *session, TtPin **ret_pin) {
+TtSnapshot *tt_snapshot_new_at(TtSession *session, const TtInstant *instant, guint64 now_stamp,
+                               TtPin **ret_pin, GError **error) {
     (void)session;
+    (void)instant;
+    (void)now_stamp;
+    (void)ret_pin;
+    (void)error;
+    g_assert_not_reached();
+}
+TtSnapshot *tt_snapshot_new_lives(TtSession *session, guint64 addr, TtPin **ret_pin) {
+    (void)session;
+    (void)addr;
     (void)ret_pin;
     g_assert_not_reached();
 }
+void tt_snapshot_settle(TtSnapshot *snapshot) { (void)snapshot; }
 gsize tt_session_read_live(TtSession *session, TtPin *pin, TtBlockRow *ret_rows, gsize max) {
     (void)session;
     (void)pin;

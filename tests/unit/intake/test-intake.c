@@ -56,7 +56,7 @@ static void test_list_and_snapshot_are_of_now(void) {
     }
     writer_free(&program.writers[1], 0x10000 + ((guint64)1 << 32), writer_stamp());
 
-    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place.intake, program.id, NULL);
+    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place.intake, program.id, NULL, NULL);
     g_assert_nonnull(held);
     allocate(&program, 0, 500); /* not in it any more */
     g_assert_cmpuint(tt_snapshot_get_totals(held->snapshot)->live_blocks, ==, 499);
@@ -73,7 +73,7 @@ static void test_list_and_snapshot_are_of_now(void) {
 
     guint8 unknown[TT_SESSION_ID_BYTES] = {0};
     g_autoptr(GError) error = NULL;
-    g_assert_null(tt_intake_take_snapshot(place.intake, unknown, &error));
+    g_assert_null(tt_intake_take_snapshot(place.intake, unknown, NULL, &error));
     g_assert_error(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_GONE);
     program_stop(&program);
     place_close(&place);
@@ -101,7 +101,7 @@ static void test_fault_B04_stamps_before_their_cause(void) {
     }
     while (writer_stamp() < stamp)
         ;
-    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place.intake, program.id, NULL);
+    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place.intake, program.id, NULL, NULL);
     const TtTotals *totals = tt_snapshot_get_totals(held->snapshot);
     const TtCompleteness *completeness = tt_snapshot_get_completeness(held->snapshot);
     g_assert_cmpuint(totals->cumulative_allocations, ==, 3 * rounds);
@@ -131,7 +131,7 @@ static void test_what_cannot_be_is_counted(void) {
     writer_alloc(b, 0x2000, 8, TT_STACK_NONE, stamp + ms);
     while (writer_stamp() < stamp + ms)
         ;
-    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place.intake, program.id, NULL);
+    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place.intake, program.id, NULL, NULL);
     const TtCompleteness *completeness = tt_snapshot_get_completeness(held->snapshot);
     g_assert_cmpuint(completeness->unknown_frees + completeness->double_frees, ==, 2);
     g_assert_cmpuint(tt_snapshot_get_totals(held->snapshot)->live_blocks, ==, 2);
@@ -166,7 +166,7 @@ static void test_sampled_program_is_estimated(void) {
     writer_free(a, 9 << 24, writer_stamp());
     writer_free(a, 9 << 24, writer_stamp());
 
-    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place.intake, program.id, NULL);
+    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place.intake, program.id, NULL, NULL);
     const TtTotals *totals = tt_snapshot_get_totals(held->snapshot);
     const TtCompleteness *completeness = tt_snapshot_get_completeness(held->snapshot);
     g_assert_cmpuint(totals->live_bytes, ==, 3 << 20);
@@ -238,7 +238,7 @@ static void assert_ended(Place *place, const guint8 *id, TtSessionState state, g
     g_assert_cmpuint(card->summary.events, ==, events);
     g_assert_false(card->has_connection);
     tt_session_card_free(card);
-    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place->intake, id, NULL);
+    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place->intake, id, NULL, NULL);
     g_assert_cmpuint(tt_snapshot_get_totals(held->snapshot)->live_blocks, ==, events);
 }
 

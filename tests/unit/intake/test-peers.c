@@ -374,7 +374,8 @@ static void test_fault_G16_no_descriptors_left(void) {
 /* -- What is asked ---------------------------------------------------------------------------- */
 
 static gboolean is_exact(const Place *place, const Program *program) {
-    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place->intake, program->id, NULL);
+    g_autoptr(TtHeldSnapshot) held =
+        tt_intake_take_snapshot(place->intake, program->id, NULL, NULL);
 
     return tt_snapshot_get_completeness(held->snapshot)->exact;
 }
@@ -411,7 +412,7 @@ static void test_marks_and_dormancy(void) {
     allocate(&program, 0, 5);
     g_assert_true(tt_intake_add_mark(place.intake, program.id, "five", NULL));
     allocate(&program, 1, 5);
-    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place.intake, program.id, NULL);
+    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place.intake, program.id, NULL, NULL);
     const TtMarkRow *marks = tt_snapshot_get_marks(held->snapshot, &count);
     g_assert_cmpuint(count, ==, 1);
     g_assert_cmpstr(marks[0].name, ==, "five");

@@ -193,7 +193,7 @@ static GBytes *record_sampled(Place *place, Program *program, guint rounds, guin
     if (sample_bytes > 0)
         reallocate(program);
     if (ret_live)
-        *ret_live = tt_intake_take_snapshot(place->intake, program->id, NULL);
+        *ret_live = tt_intake_take_snapshot(place->intake, program->id, NULL, NULL);
     tt_intake_stop_recording(recording);
     run_until(is_done, &outcome);
     g_assert_null(outcome.failure);

@@ -133,6 +133,35 @@ const TtErrors *tt_snapshot_get_site_errors(const TtSnapshot *snapshot) {
     return snapshot->site_errors ? (const TtErrors *)(gpointer)snapshot->site_errors->data : NULL;
 }
 
+const char *tt_instant_kind_name(TtInstantKind kind) {
+    static const char *const names[] = {"now", "start", "peak", "mark", "time"};
+
+    return names[kind];
+}
+
+const char *tt_state_source_name(TtStateSource source) {
+    static const char *const names[] = {"present", "kept", "led_back"};
+
+    return names[source];
+}
+
+const TtInstantRow *tt_snapshot_get_instant(const TtSnapshot *snapshot) {
+    return &snapshot->instant;
+}
+
+gboolean tt_snapshot_is_led_back(const TtSnapshot *snapshot) {
+    return snapshot->instant.source == TT_STATE_LED_BACK;
+}
+
+gboolean tt_snapshot_has_born(const TtSnapshot *snapshot, const TtBlockRow *row) {
+    return row->born_ns <= snapshot->instant.t_ns;
+}
+
+const TtBlockRow *tt_snapshot_get_lives(const TtSnapshot *snapshot, gsize *ret_count) {
+    *ret_count = snapshot->live->len;
+    return (const TtBlockRow *)(gpointer)snapshot->live->data;
+}
+
 #define ROWS(Type, name)                                                                           \
     const Type *tt_snapshot_get_##name(const TtSnapshot *snapshot, gsize *ret_count) {             \
         *ret_count = snapshot->name->len;                                                          \

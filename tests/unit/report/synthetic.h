@@ -12,6 +12,7 @@ struct TtSnapshot {
     gint exit_status;
     guint64 time_ns;
     TtTotals totals;
+    TtInstantRow instant;
     TtCompleteness completeness;
     TtSample sample;     /* its mean 0: none */
     GArray *site_errors; /* of TtErrors, or NULL */

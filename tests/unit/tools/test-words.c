@@ -72,10 +72,10 @@ static void test_picture(void) {
         gboolean is_good;
         guint count;
     } cases[] = {
-        {NULL, NULL, TRUE, 0},    {"1", NULL, TRUE, 1},   {"100000", "now", TRUE, 100000},
-        {"0", NULL, FALSE, 0},    {"-1", NULL, FALSE, 0}, {"1e3", NULL, FALSE, 0},
-        {"", NULL, FALSE, 0},     {" 1", NULL, FALSE, 0}, {"99999999999999999999", NULL, FALSE, 0},
-        {NULL, "peak", FALSE, 0}, {NULL, "", FALSE, 0},   {NULL, "5s", FALSE, 0},
+        {NULL, NULL, TRUE, 0},   {"1", NULL, TRUE, 1},   {"100000", "now", TRUE, 100000},
+        {"0", NULL, FALSE, 0},   {"-1", NULL, FALSE, 0}, {"1e3", NULL, FALSE, 0},
+        {"", NULL, FALSE, 0},    {" 1", NULL, FALSE, 0}, {"99999999999999999999", NULL, FALSE, 0},
+        {NULL, "peak", TRUE, 0}, {NULL, "", FALSE, 0},   {NULL, "5s", TRUE, 0},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
