@@ -426,7 +426,7 @@ static void enqueue_asked(TtExporter *exporter) {
 
     while ((job = g_queue_pop_head(&exporter->asked))) {
         if (!cards)
-            cards = tt_intake_list(exporter->intake);
+            cards = tt_intake_list_known(exporter->intake);
         for (guint i = 0; i < cards->len && !job->related; i++) {
             const TtSessionCard *card = g_ptr_array_index(cards, i);
 

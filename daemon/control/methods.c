@@ -83,7 +83,7 @@ static void return_failure(GDBusMethodInvocation *invocation, const GError *erro
 /* All sessions, and the one that is meant; NULL where none is, and the caller was told so. */
 static const TtSessionCard *find(TtMethods *methods, GDBusMethodInvocation *invocation,
                                  const char *target, GPtrArray **ret_cards) {
-    g_autoptr(GPtrArray) cards = tt_intake_list(methods->intake);
+    g_autoptr(GPtrArray) cards = tt_intake_list_known(methods->intake);
     g_autoptr(GError) error = NULL;
     const TtSessionCard *card = tt_target_find(cards, target, &error);
 

@@ -66,6 +66,9 @@ void tt_session_card_free(TtSessionCard *card);
  * longer shows what it had. Main thread. */
 GPtrArray *tt_intake_list(TtIntake *intake);
 
+/* The same at once, with figures as of the last look: for finding out which session is meant. */
+GPtrArray *tt_intake_list_known(TtIntake *intake);
+
 /* Takes a snapshot of a session at an instant (NULL: now), which is settled: all that its program
  * has published when this is called is in. @error: TT_INTAKE_ERROR_GONE, or TT_MODEL_ERROR_INSTANT
  * where the session has no such instant. @snapshot reads its live blocks through the session's

@@ -105,15 +105,25 @@ void tt_session_card_free(TtSessionCard *card) {
 
 static void free_card(gpointer data) { tt_session_card_free(data); }
 
-GPtrArray *tt_intake_list(TtIntake *intake) {
+static GPtrArray *make_cards(GPtrArray *feeds) {
     GPtrArray *cards = g_ptr_array_new_with_free_func(free_card);
 
-    tt_accept_poll(intake->accept);
-    g_autoptr(GPtrArray) feeds = tt_registry_list(intake->registry);
-    catch_all_up(feeds);
     for (guint i = 0; i < feeds->len; i++)
         g_ptr_array_add(cards, tt_feed_make_card(g_ptr_array_index(feeds, i)));
     return cards;
+}
+
+GPtrArray *tt_intake_list(TtIntake *intake) {
+    tt_accept_poll(intake->accept);
+    g_autoptr(GPtrArray) feeds = tt_registry_list(intake->registry);
+    catch_all_up(feeds);
+    return make_cards(feeds);
+}
+
+GPtrArray *tt_intake_list_known(TtIntake *intake) {
+    tt_accept_poll(intake->accept);
+    g_autoptr(GPtrArray) feeds = tt_registry_list(intake->registry);
+    return make_cards(feeds);
 }
 
 /* -- Snapshots -------------------------------------------------------------------------------- */

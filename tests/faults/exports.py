@@ -30,6 +30,47 @@ int main(int argc, char **argv) {
 """
 
 
+# Four threads at full speed, until a byte comes; each has some blocks of its own at any moment.
+BUSY = r"""
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <ttclient.h>
+#include <unistd.h>
+
+static atomic_int is_over;
+
+static void *work(void *data) {
+    void *blocks[64] = {0};
+    unsigned lot = (unsigned)(size_t)data;
+
+    while (!atomic_load_explicit(&is_over, memory_order_relaxed)) {
+        lot = lot * 1103515245 + 12345;
+        void **place = &blocks[lot >> 16 & 63];
+        free(*place);
+        *place = malloc(1 + (lot >> 8 & 1023));
+    }
+    for (int i = 0; i < 64; i++)
+        free(blocks[i]);
+    return data;
+}
+
+int main(void) {
+    pthread_t threads[4];
+    char byte;
+
+    for (size_t i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, work, (void *)i);
+    while (write(1, "m", 1) == 1 && read(0, &byte, 1) == 1 && byte == 'm')
+        tt_mark("in the midst");
+    atomic_store(&is_over, 1);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    return 0;
+}
+"""
+
+
 class Session:
     """A daemon, and in it a session that runs until the end."""
 
@@ -214,6 +255,70 @@ def fault_J07_daemon_killed_while_it_writes():
         _, said = process.communicate(timeout=ttlib.SECONDS)
         check_equal((process.returncode, said.count("\n")), (1, 1), said)
         check("tt-daemon" in said, said)
+
+
+# ---- J08 ----
+
+
+@case
+def fault_J08_exports_at_full_speed():
+    program = ttlib.compile_c(
+        BUSY,
+        "-pthread",
+        "-w",
+        "-I" + str(ttlib.SOURCE / "client"),
+        "-L" + str(ttlib.LIBTTCLIENT.parent),
+        "-lttclient",
+        "-Wl,-rpath," + str(ttlib.LIBTTCLIENT.parent),
+    )
+    folder = ttlib.temp_dir()
+    with ttlib.Daemon("--history=1000") as daemon:
+        process = subprocess.Popen(
+            [program],
+            env=daemon.preload_env({"TT_LOSSLESS": 1}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        process.stdout.read(1)
+        process.stdin.write(b"m")
+        process.stdin.flush()
+        process.stdout.read(1)
+        # Half of now, which is another instant for each; half of one mark.
+        files = [folder / f"{i}.json" for i in range(20)]
+        exports = [
+            subprocess.Popen(
+                [
+                    ttlib.TT_CTL,
+                    "export",
+                    f"--json={file}",
+                    f"--at={'in the midst' if i % 2 else 'now'}",
+                ],
+                env=daemon.env(),
+                stderr=subprocess.PIPE,
+            )
+            for i, file in enumerate(files)
+        ]
+        for export in exports:
+            _, said = export.communicate(timeout=ttlib.SECONDS)
+            check_equal((export.returncode, said), (0, b""))
+        documents = [ttlib.read_json(file) for file in files]
+        for document in documents:
+            ttlib.check_books(document)
+            ttlib.check_exact(document)
+            listed = len(document["active_allocations"])
+            check_equal(listed, document["total_allocations"], "blocks listed")
+        marked = [document for document in documents if document["instant"]["mark"]]
+        for document in marked[1:]:
+            for key in ("total_allocated", "cumulative_freed", "peak_bytes", "active_allocations"):
+                check_equal(document[key], marked[0][key], key)
+        check(
+            len({d["cumulative_frees"] for d in documents}) > 2, "the program went on meanwhile"
+        )
+        process.communicate(b"x", timeout=ttlib.SECONDS)
+        check_equal(process.returncode, 0)
+        card = daemon.wait_for_state(process.pid, "exited")
+        check_equal(card["dropped_events"], 0)
+        ttlib.check_exact(daemon.export(process.pid))
 
 
 # ---- J14, K01, K07 ----

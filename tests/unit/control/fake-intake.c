@@ -79,6 +79,8 @@ GPtrArray *tt_intake_list(TtIntake *intake) {
     return copies;
 }
 
+GPtrArray *tt_intake_list_known(TtIntake *intake) { return tt_intake_list(intake); }
+
 GQuark tt_model_error_quark(void) { return g_quark_from_static_string("tt-model-error-quark"); }
 
 gboolean tt_instant_parse(const char *word, TtInstant *ret_instant, GError **error) {
