@@ -96,8 +96,29 @@ static gboolean has_point(const TtTimePoint *points, gsize count, const TtTimeli
     return FALSE;
 }
 
+/* Each bucket's least and greatest are those of all points in its time, the first of equals. */
+static void check_buckets(const TtTimeline *timeline, const TtTimelinePoint *all, gsize count) {
+    gsize at = 0;
+
+    for (gsize i = 0; i < timeline->count; i++) {
+        const TtBucket *bucket = &timeline->buckets[i];
+        const TtTimelinePoint *min = &all[at], *max = &all[at];
+
+        g_assert_cmpuint(all[at].tick >> timeline->width_shift, ==, bucket->number);
+        for (; at < count && all[at].tick >> timeline->width_shift == bucket->number; at++) {
+            min = all[at].bytes < min->bytes ? &all[at] : min;
+            max = all[at].bytes > max->bytes ? &all[at] : max;
+        }
+        g_assert_cmpmem(&bucket->min, sizeof *min, min, sizeof *min);
+        g_assert_cmpmem(&bucket->max, sizeof *max, max, sizeof *max);
+    }
+    g_assert_cmpuint(at, ==, count);
+}
+
 /* Fast and slow, with pauses, over all scales of time. */
 static void timeline_keeps_extremes(void) {
+    g_autofree TtTimelinePoint *all = g_new(TtTimelinePoint, 20000);
+
     const TtTimescale scale = {.mult = 1};
 
     for (guint limit = 8; limit <= 1024; limit *= 2) {
@@ -113,11 +134,13 @@ static void timeline_keeps_extremes(void) {
             now.bytes = 1000000 + draw() % 20 * (draw() % 20);
             now.blocks = draw() % 1000;
             tt_timeline_note(&timeline, now.tick, now.bytes, now.blocks);
+            all[i] = now;
             if (now.bytes > max.bytes)
                 max = now;
             if (i == 0 || now.bytes < min.bytes)
                 min = now;
         }
+        check_buckets(&timeline, all, 20000);
         g_autofree TtTimePoint *points = tt_timeline_copy(&timeline, &scale, &now, &count);
         g_assert_cmpuint(count, <=, limit);
         g_assert_cmpuint(count, >=, limit / 8);
