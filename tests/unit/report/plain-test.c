@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Text for people: whatever a program calls its things, lines keep to their columns, are UTF-8, and
+ * do nothing to a terminal. libc measures them, whose tables are its own. */
+#include <json-glib/json-glib.h>
+#include <locale.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <wchar.h>
+
+#include "report/plain.h"
+#include "samples.h"
+
+#define ADDR 0x602010u
+
+static const char *const texts[] = {
+    "plain",
+    "",
+    "\x1b[2J\x1b]0;title\x07\r\n\t\b",
+    "\xff\xfe\xc0\xaf\xed\xa0\x80",
+    "中文字符中文字符中文字符中文字符中文字符中文字符中文字符中文字符中文字符",
+    "e\u0301e\u0301e\u0301e\u0301",
+    "\u202eevil\u2066 \u200f",
+    "%s%n%d",
+    "a_very_long_name_of_a_function_that_somebody_has_written_and_that_goes_on_and_on_and_on_and_"
+    "on",
+};
+
+/* What a sink has been given. */
+static char *read_all(int fd) {
+    off_t len = lseek(fd, 0, SEEK_END);
+    char *text = g_malloc0((gsize)len + 1);
+
+    g_assert_cmpint(pread(fd, text, (gsize)len, 0), ==, len);
+    close(fd);
+    return text;
+}
+
+static char *diff_of(TtSnapshot *before, Sample *after, gboolean is_text, guint columns) {
+    int fd = memfd_create("diff", MFD_CLOEXEC);
+    g_autoptr(TtSink) sink = tt_sink_new(fd);
+    TtReportOptions options = {.is_text = is_text, .columns = columns};
+
+    g_assert_true(tt_report_diff(before, after->snapshot, after->symbols, &options, sink, NULL));
+    g_assert_true(tt_sink_flush(sink, NULL));
+    return read_all(fd);
+}
+
+static char *lives_of(Sample *sample, gboolean is_text, guint columns) {
+    int fd = memfd_create("lives", MFD_CLOEXEC);
+    g_autoptr(TtSink) sink = tt_sink_new(fd);
+    TtReportOptions options = {.is_text = is_text, .columns = columns};
+
+    g_assert_true(tt_report_lives(sample->snapshot, ADDR, sample->symbols, &options, sink, NULL));
+    g_assert_true(tt_sink_flush(sink, NULL));
+    return read_all(fd);
+}
+
+static void check_line(const char *line, guint columns) {
+    guint used = 0;
+
+    for (const char *at = line; *at; at = g_utf8_next_char(at)) {
+        gint width = wcwidth((wchar_t)g_utf8_get_char(at));
+
+        g_assert_cmpint(width, >=, 0); /* it can be shown */
+        used += (guint)width;
+    }
+    g_assert_false(g_str_has_suffix(line, " "));
+    if (columns > 0)
+        g_assert_cmpuint(used, <=, columns);
+}
+
+static void check_text(const char *text, guint columns) {
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+    g_assert_true(g_utf8_validate(text, -1, NULL));
+    g_assert_true(g_str_has_suffix(text, "\n"));
+    for (char **line = lines; *line; line++)
+        check_line(*line, columns);
+}
+
+static TtSnapshot *nothing(void) {
+    TtSnapshot *snapshot = synthetic_new();
+
+    snapshot->instant.kind = TT_INSTANT_START;
+    return snapshot;
+}
+
+static void text_keeps_to_its_columns(void) {
+    static const guint widths[] = {0, 1, 2, 10, 40, 80, 200};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
+        for (gsize j = 0; j < G_N_ELEMENTS(widths); j++) {
+            Sample *sample = sample_new_of_text(texts[i]);
+            TtSnapshot *before = nothing();
+
+            before->instant = (TtInstantRow){.kind = TT_INSTANT_MARK, .mark = texts[i]};
+            g_ptr_array_add(sample->snapshot->completeness.doubts, g_strdup(texts[i]));
+            g_autofree char *diff = diff_of(before, sample, TRUE, widths[j]);
+            g_autofree char *lives = lives_of(sample, TRUE, widths[j]);
+            check_text(diff, widths[j]);
+            check_text(lives, widths[j]);
+            tt_snapshot_free(before);
+            sample_free(sample);
+        }
+    }
+}
+
+static void json_reads_back(void) {
+    for (gsize i = 0; sample_names[i]; i++) {
+        Sample *sample = sample_new(sample_names[i]);
+        TtSnapshot *before = nothing();
+        g_autofree char *diff = diff_of(before, sample, FALSE, 0);
+        g_autofree char *lives = lives_of(sample, FALSE, 0);
+        g_autoptr(JsonParser) parser = json_parser_new();
+
+        g_assert_true(json_parser_load_from_data(parser, lives, -1, NULL));
+        g_assert_true(json_parser_load_from_data(parser, diff, -1, NULL));
+        tt_snapshot_free(before);
+        sample_free(sample);
+    }
+}
+
+static void cells_are_cut_and_filled(void) {
+    int fd = memfd_create("plain", MFD_CLOEXEC);
+    g_autoptr(TtSink) sink = tt_sink_new(fd);
+    g_auto(TtPlain) plain = {0};
+
+    tt_plain_init(&plain, sink, 20);
+    tt_plain_cell(&plain, "left", 6, TT_PLAIN_LEFT);
+    tt_plain_cell(&plain, "right", 7, TT_PLAIN_RIGHT);
+    tt_plain_cell(&plain, "too long", 5, TT_PLAIN_LEFT);
+    tt_plain_end_line(&plain);
+    tt_plain_add(&plain, "exactly twenty chars");
+    tt_plain_end_line(&plain);
+    tt_plain_add(&plain, "one more than twenty.");
+    tt_plain_add(&plain, "nothing of this");
+    tt_plain_end_line(&plain);
+    tt_plain_add(&plain, "中中中中中中中中中中中");
+    tt_plain_end_line(&plain);
+    tt_plain_paragraph(&plain, "words that do not all fit in");
+    g_assert_true(tt_sink_flush(sink, NULL));
+    g_autofree char *text = read_all(fd);
+    g_assert_cmpstr(text, ==,
+                    "left    righttoo …\n"
+                    "exactly twenty chars\n"
+                    "one more than twent…\n"
+                    "中中中中中中中中中…\n"
+                    "words that do not\n"
+                    "  all fit in\n");
+}
+
+int main(int argc, char **argv) {
+    if (!setlocale(LC_CTYPE, "C.UTF-8"))
+        return 77;
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/plain/text_keeps_to_its_columns", text_keeps_to_its_columns);
+    g_test_add_func("/plain/json_reads_back", json_reads_back);
+    g_test_add_func("/plain/cells_are_cut_and_filled", cells_are_cut_and_filled);
+    return g_test_run();
+}
