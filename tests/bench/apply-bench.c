@@ -155,6 +155,42 @@ static void look(Bench *bench) {
             "snapshot", count, taken * 1e3, worst * 1e3);
 }
 
+typedef struct Back {
+    TtSession *session;
+    TtPin *pin;
+} Back;
+
+static gsize fetch_back(gpointer data, TtBlockRow *ret_rows, gsize max) {
+    Back *back = data;
+
+    return tt_session_read_live(back->session, back->pin, ret_rows, max);
+}
+
+static void rewind_back(gpointer data) {
+    Back *back = data;
+
+    tt_session_rewind_pin(back->session, back->pin);
+}
+
+/* What it costs to lead the present back to the middle of the session: the owner's part, the
+ * reader's. */
+static void look_back(Bench *bench) {
+    TtInstant instant = {.kind = TT_INSTANT_TIME, .time_ns = bench->stamp / 2};
+    gdouble start = now_seconds();
+    TtPin *pin;
+    TtSnapshot *snapshot = tt_snapshot_new_at(bench->session, &instant, 0, &pin, NULL);
+    gdouble taken = now_seconds() - start;
+    Back back = {bench->session, pin};
+
+    start = now_seconds();
+    tt_snapshot_set_fetch(snapshot, fetch_back, rewind_back, &back);
+    tt_snapshot_settle(snapshot);
+    g_print("%-8s %.2f ms to take, %.2f ms to settle\n", "back", taken * 1e3,
+            (now_seconds() - start) * 1e3);
+    tt_session_unpin(bench->session, pin);
+    tt_snapshot_free(snapshot);
+}
+
 static void shuffle(Bench *bench) {
     for (guint32 i = bench->place_count - 1; i > 0; i--) {
         guint32 other = (guint32)(draw(bench) % (i + 1));
@@ -179,6 +215,19 @@ static void run_random(guint32 blocks, guint64 events, guint32 sites) {
                 blocks + (guint32)(draw(&bench) % (bench.place_count - blocks)));
     apply(&bench);
     report(&bench, "random");
+
+    /* Marks: what dies stays in its slot, and the newest 64 keep it until there is too much. */
+    for (guint64 i = 0; i < events / 2; i++) {
+        replace(&bench, (guint32)(draw(&bench) % blocks),
+                blocks + (guint32)(draw(&bench) % (bench.place_count - blocks)));
+        if (i % (events / 40) == 0) {
+            apply(&bench);
+            tt_session_add_mark(bench.session, bench.stamp, (TtString){"mark", 4});
+        }
+    }
+    apply(&bench);
+    report(&bench, "marked");
+    look_back(&bench);
     bench_clear(&bench);
 }
 
