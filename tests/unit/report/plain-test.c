@@ -18,12 +18,11 @@ static const char *const texts[] = {
     "",
     "\x1b[2J\x1b]0;title\x07\r\n\t\b",
     "\xff\xfe\xc0\xaf\xed\xa0\x80",
-    "中文字符中文字符中文字符中文字符中文字符中文字符中文字符中文字符中文字符",
+    "中文字符中文字符中文字符中文字符中文字符中文字符中文字符",
     "e\u0301e\u0301e\u0301e\u0301",
     "\u202eevil\u2066 \u200f",
     "%s%n%d",
-    "a_very_long_name_of_a_function_that_somebody_has_written_and_that_goes_on_and_on_and_on_and_"
-    "on",
+    "a_very_long_name_of_a_function_that_goes_on_and_on_and_on_and_on_and_on_and_on_and_on",
 };
 
 /* What a sink has been given. */
