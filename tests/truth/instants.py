@@ -7,6 +7,7 @@ import json
 import os
 import random
 import subprocess
+import xml.etree.ElementTree
 
 import ttlib
 from ttlib import check, check_equal
@@ -170,6 +171,38 @@ def exports_at_marks_and_peak_are_what_was():
         for name in run.story.instants:
             if name != "now":
                 check_export(run, name)
+
+
+def figures_of(picture, name):
+    """The data attributes of a picture's figure: {} where it has none of that name."""
+    for element in xml.etree.ElementTree.fromstring(picture).iter():
+        if element.get("data-figure") == name:
+            return {key: value for key, value in element.attrib.items() if key.startswith("data-")}
+    return {}
+
+
+@ttlib.case
+def pictures_show_the_instant():
+    with Run(PROGRAM) as run:
+        time_ns = run.ask("export")["marks"][1]["t_ns"]
+        run.end()
+        for at, word in (
+            ("peak", "as of the peak"),
+            ("mark-1", "as of mark mark-1"),
+            (f"{time_ns}", "as of "),
+            ("start", "as of the start"),
+        ):
+            export = run.ask("export", f"--at={at}")
+            for view in ("overview", "top", "lifecycles"):
+                result = run.daemon.ctl("export", "--svg", f"--view={view}", f"--at={at}")
+                check_equal(result.returncode, 0, result.stderr)
+                check(word in result.stdout, f"{view} at {at} says so")
+                check("Largest leaked" not in result.stdout, f"{view} at {at}: nothing leaks yet")
+            picture = run.daemon.ctl("export", "--svg", f"--at={at}").stdout
+            check("data-bytes" not in figures_of(picture, "leaked"), f"nothing leaks yet at {at}")
+            peak = figures_of(picture, "peak")
+            if export["peak_bytes"] > 0:
+                check_equal(peak["data-bytes"], str(export["peak_bytes"]), f"peak at {at}")
 
 
 @ttlib.case

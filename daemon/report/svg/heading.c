@@ -13,6 +13,11 @@
 
 /* Longer ones are cut anyway. */
 #define COMMAND_BYTES 1024u
+#define MARK_BYTES 40
+
+gboolean tt_view_is_earlier(const TtView *view) {
+    return tt_snapshot_get_instant(view->snapshot)->kind != TT_INSTANT_NOW;
+}
 
 gboolean tt_view_has_ended(const TtView *view) {
     return view->state != TT_SESSION_RUNNING && view->state != TT_SESSION_LOST;
@@ -43,9 +48,29 @@ char *tt_heading_get_program(const TtView *view) {
     return g_strdup_printf("process %d", info->pid);
 }
 
+static char *get_instant(const TtInstantRow *instant) {
+    g_autofree char *when = tt_scale_time(instant->t_ns);
+
+    switch (instant->kind) {
+    case TT_INSTANT_MARK:
+        return g_strdup_printf("as of mark %.*s", MARK_BYTES, instant->mark);
+    case TT_INSTANT_TIME:
+        return g_strdup_printf("as of %s", when);
+    case TT_INSTANT_PEAK:
+        return g_strdup("as of the peak");
+    case TT_INSTANT_START:
+        return g_strdup("as of the start");
+    case TT_INSTANT_NOW:
+        break;
+    }
+    return g_strdup("");
+}
+
 char *tt_heading_get_ending(const TtView *view) {
     gint status = view->exit_status;
 
+    if (tt_view_is_earlier(view))
+        return get_instant(tt_snapshot_get_instant(view->snapshot));
     switch (view->state) {
     case TT_SESSION_RUNNING:
         return g_strdup("running");
@@ -70,6 +95,8 @@ char *tt_heading_get_ending(const TtView *view) {
 }
 
 static const char *get_state_class(const TtView *view) {
+    if (tt_view_is_earlier(view))
+        return "rest";
     switch (view->state) {
     case TT_SESSION_RUNNING:
         return "good";

@@ -130,7 +130,8 @@ static void draw_leaked(const Cell *cell, const TtTotals *totals) {
     g_autofree char *blocks = tt_scale_things(totals->live_blocks, "block");
     Figure leaked = {"leaked", has_exited ? "Leaked at the end" : "Alive at the end", bytes, blocks,
                      NULL};
-    Figure open = {"leaked", "Leaked at the end", "–", "has not ended", NULL};
+    Figure open = {"leaked", "Leaked at the end", "–",
+                   tt_view_is_earlier(cell->view) ? "an earlier instant" : "has not ended", NULL};
     gboolean has_ended = tt_view_has_ended(cell->view);
     const Figure *figure = has_ended ? &leaked : &open;
     TtCanvas *canvas = open_figure(cell, figure);

@@ -35,7 +35,8 @@ static guint64 get_end_ns(const TtView *view, const TtReportOptions *options) {
     guint64 end_ns = tt_snapshot_get_time_ns(view->snapshot);
     guint64 start = tt_snapshot_get_info(view->snapshot)->timescale.start_realtime_ns;
 
-    if (view->state == TT_SESSION_RUNNING && options->now_realtime_ns > start)
+    if (view->state == TT_SESSION_RUNNING && !tt_view_is_earlier(view) &&
+        options->now_realtime_ns > start)
         return MAX(end_ns, options->now_realtime_ns - start);
     return end_ns;
 }
@@ -106,6 +107,8 @@ gboolean tt_report_svg(TtSnapshot *snapshot, TtSymbols *symbols, const TtReportO
     guint owner_max = asked > 0 ? asked : what->owner_max;
     guint block_max = asked > 0 ? asked : what->block_max;
     view.state = tt_snapshot_get_state(snapshot, &view.exit_status);
+    if (tt_view_is_earlier(&view)) /* it ran then, however it has ended */
+        view.state = TT_SESSION_RUNNING;
     view.end_ns = get_end_ns(&view, options);
     g_autoptr(TtSelection) selection =
         tt_select(snapshot, owner_max, block_max, view.end_ns, tt_view_has_ended(&view));

@@ -43,11 +43,14 @@ double tt_lifecycles_draw(const TtView *view, double y, guint row_max);
 /* heading.c: whose picture it is. Returns where the first card begins. */
 double tt_heading_draw(const TtView *view);
 char *tt_heading_get_program(const TtView *view); /* as people call it; raw bytes */
-char *tt_heading_get_ending(const TtView *view);  /* "running", "exited with status 0", … */
+/* "running", "exited with status 0", …; of an earlier instant which one */
+char *tt_heading_get_ending(const TtView *view);
 /* What the figures of a sampled session are worth, a sentence; NULL of one that tells every event.
  */
 char *tt_heading_get_estimate(const TtView *view);
 gboolean tt_view_has_ended(const TtView *view);
+/* Whether it shows an earlier instant than the latest state; then it has not ended. */
+gboolean tt_view_is_earlier(const TtView *view);
 
 /* What lives at the end of a process that exited is leaked; of others nobody can say so. */
 const char *tt_view_get_alive_word(const TtView *view); /* "alive", "leaked", "alive at the end" */
