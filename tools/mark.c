@@ -5,7 +5,8 @@
 static const char help[] =
     "Usage: tt-ctl mark NAME [TARGET]\n"
     "\n"
-    "Names this instant of a session, for its exports to show. TARGET as for tt-ctl export.\n";
+    "Names this instant of a session and keeps its state, for tt-ctl export --at=NAME and tt-ctl\n"
+    "diff. TARGET as for tt-ctl export.\n";
 
 int tt_command_mark(char **argv, const TtChildStart *start) {
     const char *wants_help = NULL;

@@ -180,15 +180,6 @@ static G_GNUC_NO_INLINE void shed(TtSession *session, const Birth *birth) {
     thread->last_id = 0;
 }
 
-/* The living come before what marks keep of the dead. Returns a slot, or 0. */
-static G_GNUC_NO_INLINE guint32 take_slot_of_dead(TtSession *session, guint32 leaf) {
-    guint32 slot = 0;
-
-    while (leaf && slot == 0 && tt_session_give_up_pin(session))
-        slot = tt_blocks_take_slot(&session->blocks);
-    return slot;
-}
-
 /* Enters a counted birth. Returns its slot, or 0: it was shed. */
 static inline guint32 enter_birth(TtSession *session, const Birth *birth) {
     guint32 leaf = birth->leaf;
@@ -196,7 +187,9 @@ static inline guint32 enter_birth(TtSession *session, const Birth *birth) {
     if (G_UNLIKELY(leaf == 0))
         leaf = tt_index_ensure_leaf(&session->index, birth->addr);
     guint32 slot = leaf ? tt_blocks_take_slot(&session->blocks) : 0;
-    if (G_UNLIKELY(slot == 0) && (slot = take_slot_of_dead(session, leaf)) == 0) {
+    if (G_UNLIKELY(slot == 0) && leaf)
+        slot = tt_session_take_pinned_slot(session);
+    if (G_UNLIKELY(slot == 0)) {
         shed(session, birth);
         return 0;
     }

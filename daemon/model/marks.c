@@ -53,7 +53,8 @@ const TtKeptMark *tt_session_find_kept_mark(const TtSession *session, guint32 in
     return NULL;
 }
 
-gboolean tt_session_give_up_pin(TtSession *session) {
+/* FALSE: there is none. */
+static gboolean give_up_pin(TtSession *session) {
     TtMarks *marks = &session->marks;
 
     for (GList *link = marks->kept.head; link; link = link->next) {
@@ -66,6 +67,14 @@ gboolean tt_session_give_up_pin(TtSession *session) {
         return TRUE;
     }
     return FALSE;
+}
+
+G_GNUC_NO_INLINE guint32 tt_session_take_pinned_slot(TtSession *session) {
+    guint32 slot = 0;
+
+    while (slot == 0 && give_up_pin(session))
+        slot = tt_blocks_take_slot(&session->blocks);
+    return slot;
 }
 
 static void forget_oldest(TtSession *session) {
@@ -112,10 +121,10 @@ void tt_session_bound_marks(TtSession *session) {
     while (marks->state_bytes > half)
         forget_oldest(session);
     while (marks->pinned_count > session->limits.pinned_marks)
-        (void)tt_session_give_up_pin(session);
+        (void)give_up_pin(session);
     if (session->pins.dead_count * DEAD_BYTES <= half)
         return;
-    while (count_dead(session) * DEAD_BYTES > half && tt_session_give_up_pin(session))
+    while (count_dead(session) * DEAD_BYTES > half && give_up_pin(session))
         ;
 }
 

@@ -39,9 +39,9 @@ const TtKeptMark *tt_session_find_kept_mark(const TtSession *session, guint32 in
 /* Has marks give up what is over their bounds. Not in the midst of an event. */
 void tt_session_bound_marks(TtSession *session);
 
-/* Memory for blocks ran out: has the oldest mark that has a pin give it up. FALSE: there is none.
- * At any moment. */
-gboolean tt_session_give_up_pin(TtSession *session);
+/* Memory for blocks ran out: has marks give up their pins, the oldest first, until there is a slot,
+ * for the living come before the dead. Returns it, or 0. In the midst of an event too. */
+guint32 tt_session_take_pinned_slot(TtSession *session);
 
 /* Releases all. */
 void tt_session_clear_marks(TtSession *session);

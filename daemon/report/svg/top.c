@@ -164,6 +164,8 @@ static double get_part_height(const TtRanking *ranking, guint row_count) {
 }
 
 static const char *get_live_heading(const TtView *view) {
+    if (tt_view_is_earlier(view))
+        return "Largest alive then";
     if (!tt_view_has_ended(view))
         return "Largest alive now";
     return view->state == TT_SESSION_EXITED ? "Largest leaked" : "Largest alive at the end";
