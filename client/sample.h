@@ -6,10 +6,10 @@
  * 1 - exp(-s / mean), whatever came before, and the daemon can tell what it stands for. A block
  * without bytes counts as one byte.
  *
- * A thread counts down to its next point (session.h), which costs a block that has none in it two
- * instructions. Its free must cost as little: addresses in the sample are in a set, and a table of
- * 16 KiB counts them by hash. Where that says none, and nearly always it does, there is nothing to
- * be told. */
+ * A thread counts down to its next point (session.h), and a block that has none in it is passed
+ * over in 17 instructions. Its free must cost as little: addresses in the sample are in a set, and
+ * a table of 16 KiB counts them by hash. Where that says none, and nearly always it does, there is
+ * nothing to be told. */
 #pragma once
 
 #include <stdatomic.h>

@@ -11,7 +11,7 @@
  * Cost at a depth of d frames, in instructions (gcc 12; tests/unit/client/stack-cost.c holds it),
  * and in nanoseconds at depth 8, 40 and 100 on the machine that DESIGN.md's figures are from:
  *
- *   - the last stack again: 36 + 4.25 d, or 8, 18, 36 ns. Two loads, a comparison with memory and a
+ *   - the last stack again: 39 + 4.25 d, or 8, 18, 36 ns. Two loads, a comparison with memory and a
  *     branch are the floor for a word.
  *   - two other innermost frames: 545 + 4.25 d, or 45, 55, 70 ns
  *   - walked anew: 250 + 150 d, or 110, 700, 1300 ns */
