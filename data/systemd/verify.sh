@@ -18,7 +18,7 @@ sed -i -e 's|^ExecStart=.*|ExecStart=/bin/true|' -e '/^Documentation=/d' "$units
 export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-$units}"
 said=$(SYSTEMD_LOG_LEVEL=warning systemd-analyze --user verify "$units"/* 2>&1) && status=0 || status=$?
 case $said in
-*"Failed to initialize manager"* | *"Failed to connect"* | *"No such file or directory: cgroup"*)
+*"Failed to initialize manager"* | *"Cannot determine cgroup"* | *"Failed to connect"* | *"No such file or directory: cgroup"*)
     echo "skipped: $said"
     exit 77
     ;;
@@ -42,7 +42,13 @@ if [ "$(id -u)" -eq 0 ]; then
     as_user="setpriv --reuid=nobody --regid=nogroup --clear-groups"
 fi
 jobs=$($as_user env XDG_RUNTIME_DIR="$units" HOME="$units" SYSTEMD_UNIT_PATH="$units" \
-    timeout 30 "$manager" --user --test --unit=tt-daemon-events.socket 2>&1)
+    timeout 30 "$manager" --user --test --unit=tt-daemon-events.socket 2>&1) || true
+case $jobs in
+*"Cannot determine cgroup"*) # a chroot without /sys: no manager can be, nor is one needed
+    echo "skipped: the units verify; what they start cannot be asked: $jobs"
+    exit 77
+    ;;
+esac
 if ! printf '%s\n' "$jobs" | grep -q 'Action: tt-daemon-control.socket -> start'; then
     printf '%s\n' "$jobs" | grep Action || printf '%s\n' "$jobs"
     exit 1
