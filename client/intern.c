@@ -75,15 +75,16 @@ static void announce(TtThread *thread, const TtNodes *nodes, uint64_t key) {
 }
 
 static void define(TtThread *thread, uint32_t id, uint32_t parent, uint64_t key) {
-    TtRecordStack record = {
+    TtRecordStack stack = {
         .id = id,
         .parent = parent,
         .ip = key & TT_KEY_IP_MASK,
         .module = key >> TT_KEY_MODULE_SHIFT,
         .flags = (key & TT_KEY_EXACT) != 0 ? TT_STACK_EXACT_IP : 0,
     };
+    TtRecordNode node = tt_node_of_stack(&thread->delta, &stack);
 
-    thread->at += tt_encode_stack(thread->at, STACK_RECORD_BYTES, &record);
+    thread->at += tt_encode_node(thread->at, STACK_RECORD_BYTES, &node);
     tt_lane_publish(thread);
 }
 

@@ -17,10 +17,12 @@
  * (addr >> s) - (last addr >> s), where s is 4, or 3 for the kinds that end in 8. What does not fit
  * (an odd address, an address or a size beyond its limit) is a record WIDE_EVENT, whose stamp is
  * the last one from then on; its address, size and stack are not. Differences start anew in each
- * chunk: from address 0, the chunk's base stamp, no stack, size 0. */
+ * chunk: from address 0, the chunk's base stamp, no stack, size 0; so do those of NODEs, from 0. */
 #pragma once
 
 #include <stdint.h>
+
+#include "protocol/records.h"
 
 typedef enum TtKind {
     TT_KIND_CHUNK_END =
@@ -87,6 +89,7 @@ typedef struct TtDelta {
     uint64_t stamp;
     uint64_t size;
     uint64_t stack;
+    uint64_t node_id, node_ip; /* of the chunk's last NODE */
 } TtDelta;
 
 static inline uint64_t tt_zigzag(int64_t value) {
@@ -95,6 +98,33 @@ static inline uint64_t tt_zigzag(int64_t value) {
 
 static inline int64_t tt_unzigzag(uint64_t value) {
     return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+}
+
+/* A stack's definition as it is told, NODE, and what that tells. Any number gives some stack: who
+ * defines it checks it. */
+static inline TtRecordNode tt_node_of_stack(TtDelta *delta, const TtRecordStack *stack) {
+    TtRecordNode node = {
+        .id = tt_zigzag((int64_t)(stack->id - delta->node_id)),
+        .parent = stack->id - stack->parent,
+        .ip = tt_zigzag((int64_t)(stack->ip - delta->node_ip)),
+        .module = stack->module << 1 | (stack->flags & TT_STACK_EXACT_IP),
+    };
+
+    delta->node_id = stack->id;
+    delta->node_ip = stack->ip;
+    return node;
+}
+
+static inline TtRecordStack tt_stack_of_node(TtDelta *delta, const TtRecordNode *node) {
+    delta->node_id += (uint64_t)tt_unzigzag(node->id);
+    delta->node_ip += (uint64_t)tt_unzigzag(node->ip);
+    return (TtRecordStack){
+        .id = delta->node_id,
+        .parent = delta->node_id - node->parent,
+        .ip = delta->node_ip,
+        .module = node->module >> 1,
+        .flags = node->module & TT_STACK_EXACT_IP,
+    };
 }
 
 static inline unsigned tt_length_of(uint32_t lengths, unsigned code) {

@@ -56,6 +56,19 @@ const TtRecordStack tt_vector_stack = {
     .module = 1,
     .flags = 0,
 };
+const TtRecordStack tt_vector_inner_stack = {
+    .id = TT_STACK_FIRST + 1,
+    .parent = TT_STACK_FIRST,
+    .ip = 0x555555556711,
+    .module = 1,
+    .flags = TT_STACK_EXACT_IP,
+};
+const TtRecordNode tt_vector_node = {
+    .id = 2 * TT_STACK_FIRST,
+    .parent = TT_STACK_FIRST,
+    .ip = 2 * 0x555555556a32,
+    .module = 2 * 1,
+};
 const TtRecordWideEvent tt_vector_wide_event = {
     .stamp = 1004000,
     .op = TT_OP_ALLOC,
@@ -309,12 +322,15 @@ static void add_packed(TtVector *vector, TtDelta *delta, const TtEvent *event) {
 
 static void make_chunk_events(void) {
     TtVector *vector = add_vector(TT_VECTOR_CHUNK, "chunk", "events",
-                                  "a chunk: a stack, and a block's life in every spelling");
+                                  "a chunk: two stacks, and a block's life in every spelling");
     TtDelta delta;
 
     add_chunk_head(vector, 1000200, 900);
     tt_delta_init(&delta, 1000200);
-    add_stack(vector, &tt_vector_stack);
+    TtRecordNode outer = tt_node_of_stack(&delta, &tt_vector_stack);
+    TtRecordNode inner = tt_node_of_stack(&delta, &tt_vector_inner_stack);
+    add_node(vector, &outer);
+    add_node(vector, &inner);
     for (size_t i = 0; i < tt_vector_event_count; i++) {
         const TtEvent *event = &tt_vector_events[i];
 
@@ -342,6 +358,7 @@ static void make_chunk_records(void) {
     add_segment(vector, &tt_vector_segment);
     add_thread(vector, &tt_vector_thread);
     add_stack(vector, &tt_vector_stack);
+    add_node(vector, &tt_vector_node);
     add_wide_event(vector, &tt_vector_wide_event);
     add_realloc_failed(vector, &tt_vector_realloc_failed);
     add_realloc_left(vector, &tt_vector_realloc_left);

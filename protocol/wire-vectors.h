@@ -49,6 +49,7 @@ typedef struct TtVector {
 #undef TT_RECORD_END
 
 /* The events of the vector chunk-events, in order. */
+extern const TtRecordStack tt_vector_inner_stack; /* the second that the events' chunk defines */
 extern const TtEvent tt_vector_events[];
 extern const size_t tt_vector_event_count;
 

@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+#include "protocol/encode.h"
+
 #define WAITING_MAX 65536u
 #define STACK_IDS_MAX ((guint64)1 << 26) /* greater ones are not tracked: 8 MiB of bits */
 
@@ -93,22 +95,19 @@ static void announce(TtDefinitions *definitions, Key key) {
 }
 
 /* Each applies its record and returns 0, or -EAGAIN and what it misses, or -EBADMSG. */
-static int apply_stack(TtDefinitions *definitions, const TtRawRecord *raw, Key *ret_missed) {
-    TtRecordStack stack;
-
-    if (tt_decode_stack(raw, &stack) < 0)
-        return -EBADMSG;
-    if (ret_missed && stack.parent != stack.id) {
-        *ret_missed = miss_stack(definitions, stack.parent);
+static int apply_stack(TtDefinitions *definitions, const TtRecordStack *stack, Key *ret_missed) {
+    if (ret_missed && stack->parent != stack->id) {
+        *ret_missed = miss_stack(definitions, stack->parent);
         if (*ret_missed == NOTHING_MISSED)
-            *ret_missed = miss_module(definitions, stack.module);
+            *ret_missed = miss_module(definitions, stack->module);
         if (*ret_missed != NOTHING_MISSED)
             return -EAGAIN;
     }
-    if (tt_session_define_stack(definitions->session, &stack) && stack.id < STACK_IDS_MAX) {
-        set_bit(&definitions->stacks, stack.id);
-        announce(definitions, STACK_KEY(stack.id));
+    if (tt_session_define_stack(definitions->session, stack) && stack->id < STACK_IDS_MAX) {
+        set_bit(&definitions->stacks, stack->id);
+        announce(definitions, STACK_KEY(stack->id));
     }
+    tt_tape_add_stack(definitions->tape, stack);
     return 0;
 }
 
@@ -146,10 +145,8 @@ static int apply_module_gone(TtDefinitions *definitions, const TtRawRecord *raw,
     return 0;
 }
 
-static int apply_kind(TtDefinitions *definitions, const TtRawRecord *raw, Key *ret_missed) {
+static int apply_other(TtDefinitions *definitions, const TtRawRecord *raw, Key *ret_missed) {
     switch (raw->number) {
-    case TT_RECORD_STACK:
-        return apply_stack(definitions, raw, ret_missed);
     case TT_RECORD_MODULE:
         return apply_module(definitions, raw);
     case TT_RECORD_SEGMENT:
@@ -163,8 +160,12 @@ static int apply_kind(TtDefinitions *definitions, const TtRawRecord *raw, Key *r
 
 /* @ret_missed: NULL: apply it whatever is missed */
 static int apply(TtDefinitions *definitions, const TtRawRecord *raw, Key *ret_missed) {
-    int r = apply_kind(definitions, raw, ret_missed);
+    TtRecordStack stack;
 
+    if (raw->number == TT_RECORD_STACK)
+        return tt_decode_stack(raw, &stack) < 0 ? -EBADMSG
+                                                : apply_stack(definitions, &stack, ret_missed);
+    int r = apply_other(definitions, raw, ret_missed);
     if (r == 0)
         tt_tape_add_definition(definitions->tape, raw);
     return r;
@@ -179,6 +180,15 @@ static GBytes *pack(const TtRawRecord *raw) {
     if (len > 0)
         memcpy(bytes + sizeof raw->number, raw->fields.at, len);
     return g_bytes_new_take(bytes, sizeof raw->number + len);
+}
+
+static GBytes *pack_stack(const TtRecordStack *stack) {
+    guint8 bytes[TT_RECORD_HEAD_BYTES + 5 * 10];
+    TtCursor cursor = tt_cursor_new(bytes, tt_encode_stack(bytes, sizeof bytes, stack));
+    TtRawRecord raw;
+
+    (void)tt_decode_framed(&cursor, &raw);
+    return pack(&raw);
 }
 
 static TtRawRecord unpack(GBytes *record) {
@@ -222,18 +232,35 @@ static void release(TtDefinitions *definitions, Key key) {
     g_queue_free(records);
 }
 
+static gboolean may_wait(const TtDefinitions *definitions) {
+    return definitions->waiting_count < WAITING_MAX;
+}
+
+/* Applies what waited for what is defined now. */
+static void release_all(TtDefinitions *definitions) {
+    while (definitions->defined.length > 0)
+        release(definitions, (Key)g_queue_pop_head(&definitions->defined));
+}
+
 int tt_definitions_apply(TtDefinitions *definitions, const TtRawRecord *raw) {
     Key missed;
-    gboolean may_wait = definitions->waiting_count < WAITING_MAX;
-    int r = apply(definitions, raw, may_wait ? &missed : NULL);
+    int r = apply(definitions, raw, may_wait(definitions) ? &missed : NULL);
 
     if (r == -EAGAIN) {
         wait_for(definitions, missed, pack(raw));
         return 0;
     }
-    while (definitions->defined.length > 0)
-        release(definitions, (Key)g_queue_pop_head(&definitions->defined));
+    release_all(definitions);
     return r;
+}
+
+void tt_definitions_apply_stack(TtDefinitions *definitions, const TtRecordStack *stack) {
+    Key missed;
+
+    if (apply_stack(definitions, stack, may_wait(definitions) ? &missed : NULL) == -EAGAIN)
+        wait_for(definitions, missed, pack_stack(stack));
+    else
+        release_all(definitions);
 }
 
 void tt_definitions_finish(TtDefinitions *definitions) {

@@ -26,6 +26,9 @@ void tt_definitions_set_tape(TtDefinitions *definitions, TtTape *tape);
  * session does not take (a second one of an id) is passed over. */
 int tt_definitions_apply(TtDefinitions *definitions, const TtRawRecord *raw);
 
+/* The same, of a stack. */
+void tt_definitions_apply_stack(TtDefinitions *definitions, const TtRecordStack *stack);
+
 /* Nothing more will come: what still waits is applied as it is. */
 void tt_definitions_finish(TtDefinitions *definitions);
 

@@ -253,6 +253,8 @@ static void queue_loss(TtLane *lane) {
 /* Returns 1 where an item was queued, 0 where not, or -EBADMSG. */
 static int take_record(TtLane *lane, TtDrain *drain, const TtRawRecord *raw) {
     TtRecordThread thread;
+    TtRecordStack stack;
+    TtRecordNode node;
 
     switch (raw->number) {
     case TT_RECORD_MARK:
@@ -263,6 +265,12 @@ static int take_record(TtLane *lane, TtDrain *drain, const TtRawRecord *raw) {
     case TT_RECORD_REALLOC_FAILED:
     case TT_RECORD_REALLOC_LEFT:
         return queue_record(lane, raw) ? 1 : -EBADMSG;
+    case TT_RECORD_NODE:
+        if (tt_decode_node(raw, &node) < 0)
+            return -EBADMSG;
+        stack = tt_stack_of_node(&lane->reader.delta, &node);
+        tt_definitions_apply_stack(drain->definitions, &stack);
+        return 0;
     case TT_RECORD_THREAD:
         if (tt_decode_thread(raw, &thread) < 0)
             return -EBADMSG;

@@ -258,17 +258,18 @@ void tt_tape_add_mark(TtTape *tape, guint64 stamp, TtString name) {
 
 /* ---- At once ---- */
 
-void tt_tape_add_definition(TtTape *tape, const TtRawRecord *raw) {
-    TtRecordStack stack;
-
+void tt_tape_add_stack(TtTape *tape, const TtRecordStack *stack) {
     if (!tape)
         return;
-    if (raw->number == TT_RECORD_STACK && tt_decode_stack(raw, &stack) == 0) {
-        g_array_append_val(tape->batch->nodes, stack);
-        tape->node_count++;
-    } else {
-        add_raw(tape, raw->number, raw->fields.at, tt_cursor_left(&raw->fields));
-    }
+    g_array_append_vals(tape->batch->nodes, stack, 1);
+    tape->node_count++;
+    settle(tape);
+}
+
+void tt_tape_add_definition(TtTape *tape, const TtRawRecord *raw) {
+    if (!tape)
+        return;
+    add_raw(tape, raw->number, raw->fields.at, tt_cursor_left(&raw->fields));
     settle(tape);
 }
 

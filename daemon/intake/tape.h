@@ -39,7 +39,8 @@ void tt_tape_flush(TtTape *tape);
 void tt_tape_add_items(TtTape *tape, const TtEvent *items, guint count, gboolean is_held);
 void tt_tape_add_release(TtTape *tape, guint64 stamp);
 
-/* A definition that was applied just now. */
+/* A definition that was applied just now: of a stack, or another. */
+void tt_tape_add_stack(TtTape *tape, const TtRecordStack *stack);
 void tt_tape_add_definition(TtTape *tape, const TtRawRecord *raw);
 
 void tt_tape_add_thread(TtTape *tape, guint lane, guint32 tid);

@@ -35,6 +35,7 @@ typedef struct Lane {
     TtLaneControl control;
     uint8_t *memory;
     size_t read;
+    TtDelta delta; /* the reader's */
 } Lane;
 
 /* The lane is one chunk, big enough for a test. */
@@ -73,14 +74,16 @@ static void drain(Lane *lane) {
     int item;
 
     while ((item = tt_decode_framed(&cursor, &raw)) == TT_ITEM_RECORD) {
+        TtRecordNode node;
         TtRecordStack stack;
         TtRecordModule module;
         TtRecordSegment segment;
         TtRecordModuleGone gone;
 
         switch (raw.number) {
-        case TT_RECORD_STACK:
-            g_assert_cmpint(tt_decode_stack(&raw, &stack), ==, 0);
+        case TT_RECORD_NODE:
+            g_assert_cmpint(tt_decode_node(&raw, &node), ==, 0);
+            stack = tt_stack_of_node(&lane->delta, &node);
             note_stack(&stack);
             break;
         case TT_RECORD_MODULE:

@@ -38,7 +38,7 @@ TtSession *tt_session_new(const TtSessionInfo *info, const TtModelLimits *limits
     session->info = tt_session_info_copy(info);
     session->events = g_array_new(FALSE, FALSE, sizeof(TtEvent));
     session->live = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
-    session->stacks = g_hash_table_new(NULL, NULL);
+    session->stacks = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     session->words = g_ptr_array_new_with_free_func(g_free);
     session->exit_status = -1;
     return session;
@@ -89,7 +89,8 @@ void tt_session_apply_ahead(TtSession *session, TtEvent *events, gsize count, gs
 
 gboolean tt_session_define_stack(TtSession *session, const TtRecordStack *record) {
     session->unknown_stacks += !knows_stack(session, record->parent);
-    return g_hash_table_add(session->stacks, (gpointer)(guintptr)record->id);
+    return g_hash_table_insert(session->stacks, (gpointer)(guintptr)record->id,
+                               g_memdup2(record, sizeof *record));
 }
 
 gboolean tt_session_define_module(TtSession *session, const TtRecordModule *record) {

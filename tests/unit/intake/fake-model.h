@@ -9,7 +9,7 @@ struct TtSession {
     TtSessionInfo *info;
     GArray *events;     /* of TtEvent, as applied; only while keeps_events */
     GHashTable *live;   /* addr to size */
-    GHashTable *stacks; /* ids defined */
+    GHashTable *stacks; /* ids defined, to TtRecordStack */
     GPtrArray *words;   /* of char *: marks, names, gaps, doubts, in order */
     guint64 event_count;
     guint64 impossible;     /* births at a live address, deaths of no block */

@@ -276,6 +276,43 @@ static void test_definitions_come_in_any_order_of_lanes(void) {
     bed_close(&bed);
 }
 
+static TtRecordStack make_stack(guint64 id) {
+    return (TtRecordStack){.id = id,
+                           .parent =
+                               id == TT_STACK_FIRST ? TT_STACK_TRUNCATED : id - 1 - id % 3 / 2,
+                           .ip = id * 0x9e3779b97f4a7c15u >> 17,
+                           .flags = id % 5 == 0 ? TT_STACK_EXACT_IP : 0};
+}
+
+/* As NODEs, in more than one chunk of each lane, and decoded before their parents. */
+static void test_nodes_tell_stacks(void) {
+    Bed bed;
+    Writer writers[3];
+    const guint64 end = 20000;
+
+    bed_open(&bed, 0, AHEAD);
+    for (guint i = 0; i < 3; i++)
+        bed_writer(&bed, &writers[i], i, i + 1);
+    for (guint64 id = TT_STACK_FIRST; id < end; id++) {
+        TtRecordStack stack = make_stack(id);
+
+        writer_stack(&writers[2 - id / 7 % 3], &stack);
+    }
+    for (guint i = 0; i < 3; i++)
+        g_assert_cmpuint(writer_get_position(&writers[i]), >, 3 * TT_CHUNK_BYTES / 2);
+    writer_alloc(&writers[0], 64, 1, end - 1, writer_stamp());
+    bed_read(&bed);
+    assert_sound(&bed, 1);
+    for (guint64 id = TT_STACK_FIRST; id < end; id++) {
+        TtRecordStack want = make_stack(id);
+        const TtRecordStack *got = g_hash_table_lookup(bed.session->stacks, GSIZE_TO_POINTER(id));
+
+        g_assert_nonnull(got);
+        g_assert_cmpmem(got, sizeof *got, &want, sizeof want);
+    }
+    bed_close(&bed);
+}
+
 /* A stack whose parent never comes, and one that is its own. */
 static void test_definitions_that_miss_theirs(void) {
     Bed bed;
@@ -561,6 +598,7 @@ int main(int argc, char **argv) {
                     test_finished_lanes_are_read_to_their_end);
     g_test_add_func("/merger/definitions_come_in_any_order_of_lanes",
                     test_definitions_come_in_any_order_of_lanes);
+    g_test_add_func("/merger/nodes_tell_stacks", test_nodes_tell_stacks);
     g_test_add_func("/merger/definitions_that_miss_theirs", test_definitions_that_miss_theirs);
     g_test_add_func("/merger/records_stand_in_their_place", test_records_stand_in_their_place);
     g_test_add_func("/merger/full_lane_declares_what_it_dropped",

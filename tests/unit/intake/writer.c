@@ -107,3 +107,12 @@ gboolean writer_free(Writer *writer, guint64 addr, guint64 stamp) {
     writer_publish(writer);
     return TRUE;
 }
+
+void writer_stack(Writer *writer, const TtRecordStack *stack) {
+    const gsize room = TT_RECORD_HEAD_BYTES + 4 * 10;
+
+    g_assert_true(writer_reserve(writer, room));
+    TtRecordNode node = tt_node_of_stack(&writer->delta, stack);
+    writer->at += tt_encode_node(writer->at, room, &node);
+    writer_publish(writer);
+}

@@ -43,6 +43,9 @@ guint64 writer_get_position(const Writer *writer);
     }                                                                                              \
     G_STMT_END
 
+/* Defines a stack as programs do. */
+void writer_stack(Writer *writer, const TtRecordStack *stack);
+
 /* Stamps as programs make them. */
 #define WRITER_SHIFT 4
 guint64 writer_stamp(void);
