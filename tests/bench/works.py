@@ -71,20 +71,23 @@ def micro_works():
 # ---- real ----
 
 
+TIMES = 4  # what takes long enough that starting is little of it
+
+
 def borrowed(make):
-    made = make()
+    made = make(TIMES)
     return Work(
         make.__name__, "real", lambda less: made.command, made.stdin, workloads.ENVIRONMENT
     )
 
 
 def git():
-    """A history of 600 commits in one file, shown with its patches."""
+    """A history of 2000 commits in one file, shown with its patches."""
     ttlib.need("git")
     folder = ttlib.temp_dir() / "repository"
     lines = [f"line {i}" for i in range(400)]
     stream = []
-    for i in range(600):
+    for i in range(2000):
         for j in range(8):
             lines[(i * 37 + j * 53) % len(lines)] = f"line {j} of commit {i}"
         text = "\n".join(lines) + "\n"
@@ -118,7 +121,7 @@ def redis():
     def drive():
         ttlib.wait_for(is_up, "redis-server listens", seconds=120)
         subprocess.run(
-            ["redis-benchmark", "-p", port, "-n", "60000", "-c", "20", "-P", "8", "-r", "20000"]
+            ["redis-benchmark", "-p", port, "-n", "200000", "-c", "20", "-P", "8", "-r", "20000"]
             + ["-d", "64", "-q", "-t", "set,get,lpush,lpop,sadd,hset"],
             stdout=subprocess.DEVNULL,
             check=True,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs of Debian at work of a few hundred milliseconds: the same input and the same steps each
-time, one process, no other file written. Each function makes what its program reads and returns the
-words to run it by; the environment is ENVIRONMENT's."""
+"""Programs of Debian at work of a few hundred milliseconds, or @times as much: the same input and the
+same steps each time, one process, no other file written. Each function makes what its program reads
+and returns the words to run it by; the environment is ENVIRONMENT's."""
 
 import pathlib
 import subprocess
@@ -36,7 +36,7 @@ CREATE TABLE purchase (id INTEGER PRIMARY KEY, customer INTEGER, item TEXT, cent
 BEGIN;
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
 INSERT INTO customer SELECT i, 'customer ' || i, 'city ' || (i * 7 % 97) FROM n;
-WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < @purchases@)
 INSERT INTO purchase SELECT i, 1 + i * 31 % 1000, 'item ' || (i * 13 % 501), i * 17 % 9973 FROM n;
 COMMIT;
 CREATE INDEX purchase_customer ON purchase (customer, cents);
@@ -50,17 +50,18 @@ SELECT count(*), avg(cents) FROM purchase;
 """
 
 
-def sqlite3():
+def sqlite3(times=1):
     ttlib.need("sqlite3")
-    return Work(["sqlite3", "-init", "/dev/null", ":memory:"], SHOP)
+    shop = SHOP.replace(b"@purchases@", b"%d" % (60000 * times))
+    return Work(["sqlite3", "-init", "/dev/null", ":memory:"], shop)
 
 
-def jq():
+def jq(times=1):
     ttlib.need("jq")
     orders = b"\n".join(
         b'{"id": %d, "city": "city %d", "tags": ["a%d", "b", null], "cents": %d.25}'
         % (i, i * 7 % 97, i % 13, i * 17 % 9973)
-        for i in range(12000)
+        for i in range(12000 * times)
     )
     question = (
         "[., inputs] | group_by(.city) | map({city: .[0].city, sum: (map(.cents) | add),"
@@ -71,7 +72,7 @@ def jq():
 
 PERL = rb"""
 my (%words, @lines);
-for my $i (1 .. 20000) {
+for my $i (1 .. @lines@) {
     my $line = join ' ', map { 'w' . ($i * $_ * 7919 % 1009) } 1 .. 6;
     push @lines, $line if $i % 3;
     $words{$_}{$i % 50} .= substr($line, 0, 8) for split / /, $line;
@@ -82,9 +83,9 @@ print scalar(@top), " $top[0] ", length $text, "\n";
 """
 
 
-def perl():
+def perl(times=1):
     ttlib.need("perl")
-    return Work(["perl", "-"], PERL)
+    return Work(["perl", "-"], PERL.replace(b"@lines@", b"%d" % (20000 * times)))
 
 
 PYTHON = b"""
@@ -100,25 +101,25 @@ def tree(depth, key=1):
 def total(node):
     return node.key + sum(total(child) for child in node.children)
 
-words = collections.Counter(re.sub("[^a-z]", "", "w%dx" % (i * i % 997)) + str(i % 313) for i in range(20000))
+words = collections.Counter(re.sub("[^a-z]", "", "w%dx" % (i * i % 997)) + str(i % 313) for i in range(20000 * times))
 text = json.dumps({word: [count, str(count)] for word, count in words.items()})
-print(total(tree(8)), len(words), len(text), sorted(json.loads(text))[7])
+print(sum(total(tree(8)) for _ in range(times)), len(words), len(text), sorted(json.loads(text))[7])
 """
 
 
-def python3():
+def python3(times=1):
     program = "/usr/bin/python3"
     if not pathlib.Path(program).exists():
         raise ttlib.Skip(f"{program} is not installed")
-    return Work([program, "-s", "-S", "-B", "-"], PYTHON)
+    return Work([program, "-s", "-S", "-B", "-"], b"times = %d\n" % times + PYTHON)
 
 
-def xmllint():
+def xmllint(times=1):
     ttlib.need("xmllint")
     rows = b"".join(
         b'<row id="r%d" kind="k%d"><name>Name %d &amp; more</name><v xml:lang="de">%d</v></row>\n'
         % (i, i % 17, i, i * i)
-        for i in range(12000)
+        for i in range(12000 * times)
     )
     path = ttlib.temp_dir() / "rows.xml"
     path.write_bytes(b'<?xml version="1.0"?>\n<rows>\n' + rows + b"</rows>\n")
@@ -135,8 +136,8 @@ TEMPLATES = """
 template <int N> struct Tower { std::map<std::string, std::vector<int>> rooms; Tower<N - 1> below; };
 template <> struct Tower<0> {};
 
-int measure(const std::vector<std::string> &names) {
-    auto tower = std::make_unique<Tower<12>>();
+template <int N> int measure(const std::vector<std::string> &names) {
+    auto tower = std::make_unique<Tower<12 + N>>();
     for (auto &name : names)
         tower->rooms[name].push_back((int)name.size());
     int sum = 0;
@@ -144,15 +145,19 @@ int measure(const std::vector<std::string> &names) {
         sum += *std::max_element(room.begin(), room.end());
     return sum;
 }
+
 """
 
 
-def cc1plus():
+def cc1plus(times=1):
     """The C++ compiler itself, without its driver; its largest part comes from mmap, by itself."""
     ttlib.need("g++")
     found = subprocess.run(["g++", "-print-prog-name=cc1plus"], capture_output=True, text=True)
     folder = ttlib.temp_dir()
-    (folder / "towers.cpp").write_text(TEMPLATES)
+    many = "".join(
+        f"template int measure<{i}>(const std::vector<std::string> &);\n" for i in range(times)
+    )
+    (folder / "towers.cpp").write_text(TEMPLATES + many)
     made = subprocess.run(
         ["g++", "-std=c++17", "-E", folder / "towers.cpp", "-o", folder / "towers.ii"],
         capture_output=True,
