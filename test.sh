@@ -52,7 +52,9 @@ run_tests() {
     shift 2
     rm -f "$folder/meson-logs/testlog.json"
     # Its result is in the log, which is counted at the end.
-    meson test -C "$folder" --no-rebuild --print-errorlogs "$@" </dev/null || true
+    # One more than there are cores: many a test waits.
+    meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes $(($(nproc) + 1)) \
+        "$@" </dev/null || true
     logs+=("${label:+$label=}$folder/meson-logs/testlog.json")
     echo "${label:-tests}: $((SECONDS - start)) s"
 }
@@ -69,10 +71,11 @@ if [ "${1-}" != nightly ]; then
     export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     if stage "build with sanitizers" build build-sanitized \
-        -Db_sanitize=address,undefined -Db_lundef=false; then
+        -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1; then
         run_tests sanitized build-sanitized --suite unit --suite fuzz --suite sanitized
     fi
-    CC=clang stage "build by clang without a warning" build build-clang || true
+    # Its warnings do not depend on how well it optimizes.
+    CC=clang stage "build by clang without a warning" build build-clang -Doptimization=0 || true
 fi
 
 exec tests/lib/summary.py "${logs[@]}" "${stages[@]}"

@@ -35,7 +35,8 @@ def export_from(recording, *words):
 
 
 def check_work(make, view, options):
-    """@view: the picture that is drawn twice; @options: of the export"""
+    """@view: the picture that is drawn twice, and all is written twice; None: once, which is what
+    takes the time; @options: of the export"""
     work = make()
     folder = ttlib.temp_dir()
     recording = folder / "recording"
@@ -62,12 +63,13 @@ def check_work(make, view, options):
     ttlib.check_exact(told)
     ttlib.check_books(told)
 
-    again = export_from(recording, str(pid), "--json", *options)
-    check(again.stdout == once.stdout, "two exports of one file differ")
-    pictures = [
-        export_from(recording, str(pid), "--svg", f"--view={view}").stdout for _ in range(2)
-    ]
-    check(pictures[0] == pictures[1] and pictures[0], f"two pictures of one file: {view}")
+    if view:
+        again = export_from(recording, str(pid), "--json", *options)
+        check(again.stdout == once.stdout, "two exports of one file differ")
+        pictures = [
+            export_from(recording, str(pid), "--svg", f"--view={view}").stdout for _ in range(2)
+        ]
+        check(pictures[0] == pictures[1] and pictures[0], f"two pictures of one file: {view}")
 
     # A second reader of the file itself: each section's checksum.
     tested = subprocess.run(["zstd", "-tq"], stdin=recording.open("rb"), capture_output=True)
@@ -79,12 +81,14 @@ def check_work(make, view, options):
     check(size <= BYTES_AN_EVENT * events, f"{size / events:.2f} bytes an event")
 
 
-VIEWS = ("overview", "top", "lifecycles")
+VIEWS = {"sqlite3": "overview", "jq": "top", "xmllint": "lifecycles"}
 
-for i, work in enumerate(workloads.ALL):
+for work in workloads.ALL:
     ttlib.add_case(
         f"{work.__name__}_is_told_again",
-        lambda work=work, i=i: check_work(work, VIEWS[i % 3], ["--full"] if i == 0 else []),
+        lambda work=work: check_work(
+            work, VIEWS.get(work.__name__), ["--full"] if work is workloads.sqlite3 else []
+        ),
     )
 
 

@@ -561,7 +561,7 @@ static void test_fault_G11_impossible_stamps_are_set_right(void) {
 static void test_fault_G03_noise(void) {
     g_autoptr(GRand) rand = g_rand_new_with_seed(g_test_rand_int());
 
-    for (guint round = 0; round < 200; round++) {
+    for (guint round = 0; round < 40; round++) {
         Bed bed;
         Writer writers[4];
 
