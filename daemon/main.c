@@ -21,6 +21,7 @@ enum { EXIT_USAGE = 2 };
 
 #define HISTORY_BLOCKS 100000
 #define HISTORY_MAX 1000000000
+#define ENDED_SESSIONS_MAX 1000000
 #define LEAST_MEMORY ((gsize)16 << 20)
 #define EXIT_BOUND_MS 4500u
 
@@ -28,6 +29,7 @@ typedef struct Options {
     char *socket_dir;
     gsize memory_limit_bytes;
     gsize history_blocks;
+    guint ended_sessions; /* 0: intake's own */
     gboolean wants_version;
 } Options;
 
@@ -46,7 +48,7 @@ static gboolean refuse_option(GError **error, const char *sentence) {
 }
 
 static gboolean parse_options(int *argc, char ***argv, Options *options, GError **error) {
-    g_autofree char *memory = NULL, *history = NULL;
+    g_autofree char *memory = NULL, *history = NULL, *sessions = NULL;
     guint64 number;
     const GOptionEntry entries[] = {
         {"socket-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->socket_dir,
@@ -55,12 +57,16 @@ static gboolean parse_options(int *argc, char ***argv, Options *options, GError 
          "Keep to SIZE bytes of memory (K, M, G may follow)", "SIZE"},
         {"history", 0, 0, G_OPTION_ARG_STRING, &history,
          "Keep the last N freed blocks of a session in full (100000)", "N"},
+        {"sessions", 0, 0, G_OPTION_ARG_STRING, &sessions,
+         "Keep the last N sessions that have ended (64)", "N"},
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->wants_version, "Show the version", NULL},
         {0},
     };
     g_autoptr(GOptionContext) context = g_option_context_new("- receives what programs trace");
 
-    *options = (Options){.history_blocks = HISTORY_BLOCKS};
+    *options = (Options){
+        .history_blocks = HISTORY_BLOCKS,
+    };
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, argc, argv, error))
         return FALSE;
@@ -74,6 +80,11 @@ static gboolean parse_options(int *argc, char ***argv, Options *options, GError 
         if (!g_ascii_string_to_unsigned(history, 10, 0, HISTORY_MAX, &number, NULL))
             return refuse_option(error, "--history is a number of blocks, 0 to 1000000000");
         options->history_blocks = (gsize)number;
+    }
+    if (sessions) {
+        if (!g_ascii_string_to_unsigned(sessions, 10, 1, ENDED_SESSIONS_MAX, &number, NULL))
+            return refuse_option(error, "--sessions is a number of sessions, 1 to 1000000");
+        options->ended_sessions = (guint)number;
     }
     return TRUE;
 }
@@ -120,6 +131,7 @@ static gboolean start(Root *root, const Options *options, GError **error) {
     TtIntakeOptions intake_options = {
         .memory_limit_bytes = options->memory_limit_bytes,
         .history_blocks = options->history_blocks,
+        .ended_sessions = options->ended_sessions,
     };
 
     if (!tt_service_open(&root->service, options->socket_dir, error))

@@ -324,6 +324,30 @@ def fault_J08_exports_at_full_speed():
 # ---- J14, K01, K07 ----
 
 
+# ---- J09 ----
+
+
+@case
+def fault_J09_session_evicted_by_later_ones():
+    """Two of four that ended are kept: the others are not known any more, and no more is wrong."""
+    ids = []
+    with ttlib.Daemon("--sessions=2") as daemon:
+        for _ in range(4):
+            program = subprocess.Popen(
+                ["/bin/cat"], stdin=subprocess.PIPE, env=daemon.preload_env()
+            )
+            ttlib.wait_for(lambda: daemon.session_of(program.pid), "the session is there")
+            ids.append(daemon.session_of(program.pid)["id"])
+            program.communicate()
+            daemon.wait_for_state(program.pid, "exited", "ended")
+        check_equal([card["id"] for card in daemon.sessions()], ids[2:], "the last two are kept")
+        gone = daemon.ctl("export", ids[0], "--json")
+        check_equal((gone.returncode, gone.stdout), (2, ""), gone.stderr)
+        named = [word for word in gone.stderr.split() if word in ids]
+        check_equal(named, ids[2:], f"those that there are, are named: {gone.stderr}")
+        ttlib.check_books(daemon.export(ids[3]))
+
+
 @case
 def fault_J14_options_that_make_no_sense():
     with Session() as daemon:
