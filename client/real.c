@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The linker's. Fully static programs have no dynamic section. */
@@ -56,8 +57,44 @@ __asm__(".pushsection .text\n"
         "    jmp malloc@PLT\n"
         ".popsection\n");
 
+extern void __asan_init(void) __attribute__((weak));
+extern void __hwasan_init(void) __attribute__((weak));
+extern void __lsan_init(void) __attribute__((weak));
+extern void __msan_init(void) __attribute__((weak));
+extern void __tsan_init(void) __attribute__((weak));
+extern const char *__asan_default_options(void);
+
+bool tt_real_is_sanitized(void) {
+    return &__asan_init != NULL || &__hwasan_init != NULL || &__lsan_init != NULL ||
+           &__msan_init != NULL || &__tsan_init != NULL;
+}
+
+/* gcc's AddressSanitizer is a library, and ends a program in whose list it does not come first; of
+ * an inherited preload the program knows nothing. What it is told here (a program's own function of
+ * this name comes before) lets it live. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void) {
+    return "verify_asan_link_order=0";
+}
+
+/* Returns 1 for this library, 2 for libc; the loader tells of its objects in the order in which it
+ * came to them, and of those of a name the first is everybody's. */
+static int is_ours_or_libc(struct dl_phdr_info *info, size_t size, void *arg) {
+    (void)size, (void)arg;
+    if (info->dlpi_addr == (uintptr_t)&__ehdr_start)
+        return 1;
+    for (size_t i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
+
+        if (phdr->p_type == PT_LOAD &&
+            (uintptr_t)abort - info->dlpi_addr - phdr->p_vaddr < phdr->p_memsz)
+            return 2;
+    }
+    return 0;
+}
+
 /* dlsym(RTLD_DEFAULT) would not do: in a program that is not position-independent and takes
- * malloc's address (Debian's python3) it finds a stub of the program's own. */
+ * malloc's address (Debian's python3) it finds a stub of the program's own. Nor does the slot
+ * alone: dlopen with RTLD_DEEPBIND binds our own calls, and nobody else's, to ourselves. */
 bool tt_real_is_in_use(void) {
     const ElfW(Rela) *slots = NULL;
     const ElfW(Sym) *symbols = NULL;
@@ -76,7 +113,8 @@ bool tt_real_is_in_use(void) {
     }
     for (size_t i = 0; i < size / sizeof *slots; i++)
         if (strcmp(names + symbols[ELF64_R_SYM(slots[i].r_info)].st_name, "malloc") == 0)
-            return *(void *const *)at_offset(slots[i].r_offset) == (void *)tt_hook_malloc;
+            return *(void *const *)at_offset(slots[i].r_offset) == (void *)tt_hook_malloc &&
+                   dl_iterate_phdr(is_ours_or_libc, NULL) == 1;
     return true; /* linked into the program: first of all */
 }
 

@@ -376,7 +376,7 @@ static void prepare(int argc, char **argv, char **environment) {
     program_argument_count = argc;
     find_program_path();
     read_options(environment);
-    if (is_our_own_tool() || !tt_real_is_in_use())
+    if (is_our_own_tool())
         tt_session.is_barred = true;
     if (tt_session.is_barred)
         return;
@@ -398,7 +398,9 @@ static void prepare(int argc, char **argv, char **environment) {
 /* The linker's -z initfirst has this run before every other library's constructor, even libc's:
  * environ is not yet set, but the arguments are passed. */
 __attribute__((constructor(101))) static void begin(int argc, char **argv, char **environment) {
-    if (getauxval(AT_SECURE) != 0 || !tt_glibc_is_there()) {
+    /* Before anything that the program's own allocator could notice. */
+    if (tt_real_is_sanitized() || getauxval(AT_SECURE) != 0 || !tt_glibc_is_there() ||
+        !tt_real_is_in_use()) {
         tt_session.is_barred = true;
         return;
     }
