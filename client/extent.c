@@ -3,13 +3,12 @@
 
 #include <link.h>
 
+#include "client/glibc.h"
+
 #define LEARN_PAGES_MAX 16384u      /* 64 MiB in one go: under 2 ms, once */
 #define TLS_SLACK_BYTES (32u << 10) /* what dlopen may add, the thread's descriptor, alignment */
 #define MAIN_SLACK_BYTES 256u       /* from the stack pointer at the entry to the first frame */
 #define LEARN_DELAY_MAX 65535u
-
-/* The loader's; weak, since only the loader exports it and we name libc alone. */
-extern void *__libc_stack_end __attribute__((weak));
 
 static uint64_t main_high, tls_bytes;
 

@@ -18,6 +18,8 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+#define CALLER() ((uint64_t)__builtin_return_address(0))
+
 /* Before the real allocator is found. */
 static COLD void *serve_early(size_t alignment, size_t size) {
     void *ptr = tt_real_arena_alloc(alignment, size);
@@ -27,12 +29,13 @@ static COLD void *serve_early(size_t alignment, size_t size) {
     return ptr;
 }
 
-static COLD bool find_real(void) {
+static COLD bool find_real(uint64_t caller) {
     /* The loader relocates still, and calls a resolver; it fills thread-local storage afterwards.
      */
     if (!tt_real_is_relocated() || tt_self.generation == 0)
         return false;
     tt_real_find();
+    tt_session_begin_early(caller);
     return __atomic_load_n(&tt_real_is_open, __ATOMIC_ACQUIRE);
 }
 
@@ -74,7 +77,8 @@ RECORDED void *record_calloc(size_t count, size_t size) {
 /* A block of the arena moves to the real allocator: born there, as far as the program knows. */
 static COLD void *move_from_arena(void *old, size_t size, uint64_t cfa) {
     size_t old_size = tt_real_arena_size(old), len = old_size < size ? old_size : size;
-    void *ptr = is_open() || find_real() ? tt_real.malloc(size) : serve_early(16, size);
+    void *ptr =
+        is_open() || find_real(tt_cfa_ip(cfa)) ? tt_real.malloc(size) : serve_early(16, size);
 
     if (ptr == NULL)
         return NULL;
@@ -142,18 +146,18 @@ RECORDED void *record_pvalloc(size_t size) {
 /* ---- Before the real allocator is open: the arena, or the first call of all ---- */
 
 static COLD void *begin_malloc(size_t size) {
-    return find_real() ? record_malloc(size) : serve_early(16, size);
+    return find_real(CALLER()) ? record_malloc(size) : serve_early(16, size);
 }
 
 static COLD void begin_free(void *ptr) {
-    if (ptr != NULL && !tt_real_owns(ptr) && find_real())
+    if (ptr != NULL && !tt_real_owns(ptr) && find_real(CALLER()))
         record_free(ptr);
 }
 
 static COLD void *begin_calloc(size_t count, size_t size) {
     size_t total;
 
-    if (find_real())
+    if (find_real(CALLER()))
         return record_calloc(count, size);
     if (__builtin_mul_overflow(count, size, &total)) {
         errno = ENOMEM;
@@ -163,7 +167,7 @@ static COLD void *begin_calloc(size_t count, size_t size) {
 }
 
 static COLD void *begin_realloc(void *ptr, size_t size) {
-    if (find_real())
+    if (find_real(CALLER()))
         return record_realloc(ptr, size);
     if (ptr == NULL)
         return serve_early(16, size);
@@ -172,7 +176,7 @@ static COLD void *begin_realloc(void *ptr, size_t size) {
 }
 
 static COLD int begin_posix_memalign(void **ret_ptr, size_t alignment, size_t size) {
-    if (find_real())
+    if (find_real(CALLER()))
         return record_posix_memalign(ret_ptr, alignment, size);
     void *ptr = tt_real_arena_alloc(alignment, size);
     if (ptr == NULL)
@@ -182,19 +186,21 @@ static COLD int begin_posix_memalign(void **ret_ptr, size_t alignment, size_t si
 }
 
 static COLD void *begin_aligned_alloc(size_t alignment, size_t size) {
-    return find_real() ? record_aligned_alloc(alignment, size) : serve_early(alignment, size);
+    return find_real(CALLER()) ? record_aligned_alloc(alignment, size)
+                               : serve_early(alignment, size);
 }
 
 static COLD void *begin_memalign(size_t alignment, size_t size) {
-    return find_real() ? record_memalign(alignment, size) : serve_early(alignment, size);
+    return find_real(CALLER()) ? record_memalign(alignment, size) : serve_early(alignment, size);
 }
 
 static COLD void *begin_valloc(size_t size) {
-    return find_real() ? record_valloc(size) : serve_early(4096, size);
+    return find_real(CALLER()) ? record_valloc(size) : serve_early(4096, size);
 }
 
 static COLD void *begin_pvalloc(size_t size) {
-    return find_real() ? record_pvalloc(size) : serve_early(4096, (size + 4095) & ~(size_t)4095);
+    return find_real(CALLER()) ? record_pvalloc(size)
+                               : serve_early(4096, (size + 4095) & ~(size_t)4095);
 }
 
 /* ---- What the program calls ---- */
@@ -273,5 +279,5 @@ PUBLIC size_t malloc_usable_size(void *ptr) {
         return 0;
     if (UNLIKELY(tt_real_owns(ptr)))
         return tt_real_arena_size(ptr);
-    return is_open() || find_real() ? tt_real.malloc_usable_size(ptr) : 0;
+    return is_open() || find_real(CALLER()) ? tt_real.malloc_usable_size(ptr) : 0;
 }

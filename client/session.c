@@ -398,6 +398,11 @@ static void prepare(int argc, char **argv, char **environment) {
 /* The linker's -z initfirst has this run before every other library's constructor, even libc's:
  * environ is not yet set, but the arguments are passed. */
 __attribute__((constructor(101))) static void begin(int argc, char **argv, char **environment) {
+    static bool has_begun;
+
+    if (has_begun)
+        return;
+    has_begun = true;
     /* Before anything that the program's own allocator could notice. */
     if (tt_real_is_sanitized() || getauxval(AT_SECURE) != 0 || !tt_glibc_is_there() ||
         !tt_real_is_in_use()) {
@@ -416,6 +421,19 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
     is_beginning = false;
     atomic_store_explicit(&next_look_ns, tt_sys_monotonic_ns() + LOOK_EVERY_NS,
                           memory_order_relaxed);
+}
+
+/* The loader knows one library to initialise first, the last that asks for it. Where that is
+ * another its constructor may allocate before ours has run; the arguments lie where the kernel put
+ * them. */
+__attribute__((cold, noinline)) void tt_session_begin_early(uint64_t caller) {
+    if (&__libc_stack_end == NULL || tt_session.is_barred || tt_session.is_ready ||
+        !tt_glibc_is_there() || !tt_glibc_may_load(caller))
+        return;
+
+    const long *argc = __libc_stack_end;
+    char **argv = (char **)(argc + 1);
+    begin((int)*argc, argv, argv + *argc + 1);
 }
 
 __attribute__((destructor(101))) static void end(void) {

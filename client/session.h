@@ -107,5 +107,9 @@ static inline __attribute__((always_inline)) TtThread *tt_session_thread(void) {
 /* Connects now. Returns 0, or a negative errno: -ENOENT or -ECONNREFUSED without a daemon. */
 int tt_session_start(void);
 
+/* A call from @caller is the first of all to be served by the real allocator: begins now where the
+ * constructor has not yet run. Not from the loader, in whose midst nothing can be loaded. */
+void tt_session_begin_early(uint64_t caller);
+
 /* The connection broke: untraced from here on, until a daemon is found again. Any thread. */
 void tt_session_lose(void);
