@@ -2,11 +2,171 @@
 # SPDX-License-Identifier: Apache-2.0
 """Section B: threads, signals, and what comes in an odd order."""
 
+import os
 import struct
 import subprocess
 
 import ttlib
 from ttlib import case, check, check_between, check_equal
+
+# ---- B01, B02 ----
+
+MANY = r"""
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pthread_barrier_t start;
+static int is_at_once;
+
+static void *work(void *number) {
+    if (is_at_once)
+        pthread_barrier_wait(&start);
+    for (int i = 0; i < 20; i++)
+        free(malloc(100));
+    malloc(40001);
+    return NULL;
+}
+
+/* many once COUNT: all at once; many turn COUNT: one after the other. */
+int main(int argc, char **argv) {
+    int count = atoi(argv[2]);
+    pthread_attr_t attributes;
+    pthread_t *threads = calloc((size_t)count, sizeof *threads);
+
+    is_at_once = strcmp(argv[1], "once") == 0;
+    pthread_barrier_init(&start, NULL, (unsigned)count);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 64 << 10);
+    for (int i = 0; i < count; i++) {
+        if (pthread_create(&threads[i], &attributes, work, NULL) != 0)
+            return 1;
+        if (!is_at_once)
+            pthread_join(threads[i], NULL);
+    }
+    for (int i = 0; i < count && is_at_once; i++)
+        pthread_join(threads[i], NULL);
+    puts("done");
+    return 5;
+}
+"""
+
+
+def peak_of(pid):
+    """KiB that the process had resident at most."""
+    for line in open(f"/proc/{pid}/status"):
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+
+
+def run_many(way, count):
+    """Returns the export, and what the daemon holds: descriptors, KiB."""
+    program = ttlib.compile_c(MANY, "-w", "-pthread")
+    with ttlib.Daemon("--history=1000") as daemon:
+        traced = ttlib.run_traced(
+            [program, way, str(count)], counted=True, daemon=daemon, env={"MALLOC_ARENA_MAX": 2}
+        )
+        check_equal((traced.returncode, traced.stdout), (5, "done\n"), traced.stderr)
+        ttlib.check_counted(traced.export, traced.count, peak_slack=count * 100)
+        ttlib.check_exact(traced.export)
+        ttlib.check_books(traced.export)
+        held = len(os.listdir(f"/proc/{daemon.pid}/fd")), peak_of(daemon.pid)
+        return traced.export, *held
+
+
+@case
+def fault_B01_500_threads_at_once():
+    export, fds, kib = run_many("once", 500)
+    check(fds < 40, f"the daemon holds {fds} descriptors")
+    # 500 lanes are at most 500 times their ring; and what it is itself.
+    check(kib < 500 * 512 + 100_000, f"the daemon held {kib} KiB")
+    left = [b for b in export["active_allocations"] if b["size"] == 40001]
+    check_equal(len(left), 500, "a block of each")
+    check_equal(len({b["thread_id"] for b in left}), 500, "threads")
+
+
+def check_short_threads(count):
+    export, fds, kib = run_many("turn", count)
+    check(fds < 40, f"the daemon holds {fds} descriptors")
+    check(kib < 100_000 + count, f"the daemon held {kib} KiB")
+    sizes = [b["size"] for b in export["active_allocations"]]
+    check_equal(sizes.count(40001), count, "a block of each")
+    # The kernel gives numbers again; the threads are each its own all the same.
+    done = [thread for thread in export["threads"] if thread["allocations"] == 21]
+    check_equal(len(done), count, f"threads of 21 blocks, of {len(export['threads'])}")
+
+
+@case
+def fault_B02_short_threads():
+    check_short_threads(5000)
+
+
+# ---- B03 ----
+
+LATE = r"""
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static pthread_key_t keys[PTHREAD_KEYS_MAX];
+static int count;
+static __thread int round_number;
+
+struct Local {
+    ~Local() { free(malloc(300)); kept = malloc(41000); }
+    void *kept = nullptr;
+};
+static thread_local Local local;
+
+/* Runs after thread_local's, and as often as a value is there again. */
+static void destroy(void *value) {
+    free(value);
+    free(malloc(400));
+    if (++round_number < PTHREAD_DESTRUCTOR_ITERATIONS)
+        pthread_setspecific(keys[0], malloc(500));
+    else
+        (void)!malloc(42000);
+}
+
+static void *work(void *) {
+    local.kept = malloc(10);
+    free(local.kept);
+    pthread_setspecific(keys[0], malloc(500));
+    return nullptr;
+}
+
+int main() {
+    pthread_t thread;
+
+    free(malloc(1));
+    while (count < PTHREAD_KEYS_MAX && pthread_key_create(&keys[count], destroy) == 0)
+        count++;
+    printf("%d keys\n", count);
+    for (int i = 0; i < 500; i++) {
+        pthread_create(&thread, nullptr, work, nullptr);
+        pthread_join(thread, nullptr);
+    }
+    return 5;
+}
+"""
+
+
+@case
+def fault_B03_destructors_of_threads_allocate():
+    """After all that could have been a clean-up of ours; and not a key is missing."""
+    program = ttlib.compile_c(LATE, "-w", "-pthread", compiler="g++", suffix=".cpp")
+    alone = subprocess.run([program], env=ttlib.clean_env(), capture_output=True, text=True)
+    traced = ttlib.run_traced([program], counted=True)
+    check_equal((traced.returncode, traced.stdout), (5, alone.stdout), traced.stderr)
+    ttlib.check_counted(traced.export, traced.count)
+    ttlib.check_exact(traced.export)
+    ttlib.check_books(traced.export)
+    sizes = [b["size"] for b in traced.export["active_allocations"]]
+    check_equal((sizes.count(41000), sizes.count(42000)), (500, 500), "blocks of the last moment")
+
 
 # ---- B06 ----
 
