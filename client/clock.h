@@ -6,22 +6,31 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
 #include <x86intrin.h>
 
 #include "protocol/wire.h"
 
 #define TT_STAMP_SHIFT 4 /* 16 ticks, 4 to 8 ns: finer than a block can pass between cores */
 
-extern bool tt_clock_is_tsc; /* set once by tt_clock_init, before any stamp */
+extern bool tt_clock_is_tsc;       /* every thread may read the counter, and it ticks evenly */
+extern bool tt_clock_counts_ticks; /* what the session's stamps are of */
 
+/* Before any stamp. */
 void tt_clock_init(void);
+
+/* The calling thread is about to lose the right to read a clock (PR_SET_TSC): its stamps stand
+ * still at the one returned, until it has the right again. Threads that it makes have this from it,
+ * and find out by tt_clock_inherit before their first stamp. */
+uint64_t tt_clock_stop(void);
+void tt_clock_go_on(void);
+bool tt_clock_is_stopped(void);
+void tt_clock_inherit(void);
+
+/* The rest of tt_clock_stamp, where not all is as it should be. */
+uint64_t tt_clock_stamp_slow(void);
 
 static inline uint64_t tt_clock_stamp(void) {
     if (__builtin_expect(tt_clock_is_tsc, 1))
         return __rdtsc() >> TT_STAMP_SHIFT;
-
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec) >> TT_STAMP_SHIFT;
+    return tt_clock_stamp_slow();
 }

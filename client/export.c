@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "client/connect.h"
+#include "client/probe.h"
 #include "client/session.h"
 #include "client/sys.h"
 #include "client/ttclient.h"
@@ -124,6 +125,8 @@ static int export(const char *path, TtExportFormat format) {
 
     if (path == NULL || *path == '\0')
         return -EINVAL;
+    if (tt_is_sealed_now())
+        return -EPERM;
     if (tt_session_thread() == NULL &&
         atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) == 0)
         return -ENOTCONN;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "client/probe.h"
 #include "client/send.h"
 #include "client/session.h"
 #include "client/sys.h"
@@ -55,7 +56,8 @@ static void declare_gap(TtThread *thread) {
 static void look_at_name(TtThread *thread) {
     char name[16] = {0};
 
-    if (TT_SYS2(SYS_prctl, PR_GET_NAME, name) < 0 || strncmp(name, thread->name, sizeof name) == 0)
+    if (tt_is_sealed_now() || TT_SYS2(SYS_prctl, PR_GET_NAME, name) < 0 ||
+        strncmp(name, thread->name, sizeof name) == 0)
         return;
     memcpy(thread->name, name, sizeof name);
 

@@ -6,6 +6,7 @@
 
 #include "client/connect.h"
 #include "client/lane.h"
+#include "client/probe.h"
 #include "client/record.h"
 #include "client/send.h"
 #include "client/sys.h"
@@ -134,6 +135,8 @@ void tt_lanes_reset(void) {
 }
 
 void tt_lanes_after_fork(void) {
+    if (tt_is_sealed_now())
+        return; /* nor is the child traced */
     for (uint32_t i = 0; i < segment_count; i++)
         make_private(&segments[i]);
     for (uint32_t i = 0; i < retired_count; i++)
@@ -237,7 +240,7 @@ TtThread *tt_lanes_attach(uint32_t tid) {
 
 TtThread *tt_lanes_take_side(void) {
     TtThread *taken = atomic_load_explicit(&side, memory_order_relaxed);
-    uint32_t nobody = 0, tid = tt_sys_gettid();
+    uint32_t nobody = 0, tid = tt_is_sealed_now() ? tt_self.thread->tid : tt_sys_gettid();
 
     if (taken == NULL || !atomic_compare_exchange_strong_explicit(
                              &side_owner, &nobody, tid, memory_order_acquire, memory_order_relaxed))

@@ -59,8 +59,8 @@ void *tt_real_next(const char *symbol);
 /* hooks.c: our malloc by a name that no other library can take. */
 extern void *tt_hook_malloc(size_t size) __attribute__((visibility("hidden")));
 
-/* Is a sanitizer's runtime there? It is an allocator of its own kind, and replaces libc's functions by
- * ones that crash before it is ready: nothing but this may be asked before. */
+/* Is a sanitizer's runtime there? It is an allocator of its own kind, and replaces libc's functions
+ * by ones that crash before it is ready: nothing but this may be asked before. */
 bool tt_real_is_sanitized(void);
 
 /* Is our malloc the one that the program calls? False where an earlier library defines its own, and

@@ -198,3 +198,21 @@ __attribute__((cold, noinline)) void tt_record_realloc_failed(const void *old, u
     }
     errno = kept_errno;
 }
+
+void tt_record_stop_clock(uintptr_t frame) {
+    int kept_errno = errno;
+    TtThread *used = tt_record_begin(frame);
+    uint64_t stamp = tt_clock_stop();
+
+    if (used != NULL) {
+        TtRecordGap gap = {.stamp = stamp, .first_stamp = stamp, .count = 0};
+
+        if (tt_lane_reserve(used, 64)) {
+            used->at += tt_encode_gap(used->at, 64, &gap);
+            tt_lane_publish(used);
+        }
+        tt_record_end(used);
+    }
+    tt_session.is_barred = true; /* this session goes on, and is the last */
+    errno = kept_errno;
+}

@@ -108,6 +108,10 @@ static inline __attribute__((always_inline)) void tt_record_death(TtThread *thre
     thread->busy_frame = 0;
 }
 
+/* The calling thread is about to lose the right to read a clock: from here on its stamps stand
+ * still, which the lane declares, and no further session can begin. */
+void tt_record_stop_clock(uintptr_t frame);
+
 /* The real reallocation of @old failed: its end, told before, is taken back. errno is kept. */
 void tt_record_realloc_failed(const void *old, uintptr_t frame);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "client/connect.h"
+#include "client/probe.h"
 #include "client/session.h"
 #include "client/sys.h"
 
@@ -21,6 +22,8 @@ static _Atomic int64_t wait_left_ns = TT_WAIT_BOUND_NS;
 __attribute__((cold, noinline)) void tt_send_doorbell(TtThread *thread) {
     uint8_t message[32];
 
+    if (tt_is_sealed_now())
+        return;
     /* Pairs with the daemon's store: either it sees our position or we see its wish. */
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&tt_session.control->wants_doorbell, memory_order_relaxed) == 0)
@@ -58,6 +61,8 @@ __attribute__((cold, noinline)) bool tt_send_wait(TtThread *thread, uint64_t num
     bool is_lossless = tt_session.options.is_lossless;
     int64_t may_wait = atomic_load_explicit(&wait_left_ns, memory_order_relaxed);
 
+    if (tt_is_sealed_now())
+        return false; /* nothing to wait with */
     if (!is_lossless && may_wait <= 0) {
         if (thread->gap_count % LOOK_EVERY_DROPS == 0 && is_current(thread)) {
             if (look_at_connection() == BROKEN)

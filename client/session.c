@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/session.h"
 
-#include <cpuid.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "client/connect.h"
@@ -17,13 +17,17 @@
 #include "client/lock.h"
 #include "client/names.h"
 #include "client/operators.h"
+#include "client/probe.h"
 #include "client/real.h"
 #include "client/record.h"
+#include "client/seal.h"
 #include "client/send.h"
 #include "client/sys.h"
 
 #define LOOK_EVERY_BYTES 65536u   /* untraced, of a thread, between two looks at the clock */
 #define LOOK_EVERY_NS 1000000000u /* and between two looks for a daemon */
+
+#define ROOM_BYTES (64u << 20) /* a program with less is left alone */
 
 /* So that no countdown ends in a process's life. */
 #define PASS_FOR_GOOD ((uint64_t)INT64_MAX)
@@ -33,7 +37,6 @@ static const _Atomic uint32_t always_zero;
 __thread TtSelf tt_self __attribute__((tls_model("initial-exec"))) = {.generation = TT_SELF_NONE};
 TtGate tt_gate; /* all zeros: only anonymous memory can be wiped */
 TtSession tt_session = {.fd = -1, .options = {.follows = true}};
-bool tt_clock_is_tsc;
 const char *tt_program_path = "";
 
 static uint32_t last_generation = TT_SELF_NONE;
@@ -42,12 +45,6 @@ static char program_path[4096];
 static char **program_arguments;
 static int program_argument_count;
 static uint8_t message[TT_MESSAGE_MAX]; /* under the lock */
-
-void tt_clock_init(void) {
-    unsigned a, b, c, d;
-
-    tt_clock_is_tsc = __get_cpuid(0x80000007, &a, &b, &c, &d) != 0 && (d & 1u << 8) != 0;
-}
 
 static TtString string_of(const char *text) {
     return (TtString){.text = text, .len = strnlen(text, TT_STRING_MAX)};
@@ -63,7 +60,7 @@ static size_t write_hello(void) {
         .session = {.text = (const char *)tt_session.id, .len = sizeof tt_session.id},
         .pid = (uint64_t)tt_sys_getpid(),
         .executable = string_of(tt_program_path),
-        .clock = tt_clock_is_tsc ? TT_CLOCK_TSC : TT_CLOCK_MONOTONIC,
+        .clock = tt_clock_counts_ticks ? TT_CLOCK_TSC : TT_CLOCK_MONOTONIC,
         .clock_shift = TT_STAMP_SHIFT,
         .start_stamp = tt_clock_stamp(),
         .start_monotonic_ns = now,
@@ -193,7 +190,7 @@ __attribute__((visibility("default"))) pid_t _Fork(void) {
 int tt_session_start(void) {
     uint64_t mask;
 
-    if (tt_session.is_barred || !tt_session.is_ready)
+    if (tt_session.is_barred || !tt_session.is_ready || tt_is_sealed_now())
         return -EPERM;
     if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) == TT_GATE_FORKED)
         begin_as_child();
@@ -243,9 +240,20 @@ static void begin_sampling(TtThread *thread) {
          &always_zero);
 }
 
+/* Declared, though no lane can tell of it. */
+static void drop_without_lane(void) {
+    atomic_fetch_add_explicit(&tt_session.control->dropped_events, 1, memory_order_relaxed);
+}
+
 static TtThread *attach(uint32_t generation) {
     uint64_t mask;
     TtThread *thread = NULL;
+
+    if (tt_is_sealed_now()) {
+        drop_without_lane();
+        return NULL;
+    }
+    tt_clock_inherit();
 
     tt_lock_take(&tt_gate.lock, &mask);
     if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) == generation) {
@@ -261,8 +269,7 @@ static TtThread *attach(uint32_t generation) {
             if (tt_session.options.sample_bytes > 0)
                 begin_sampling(thread);
         } else {
-            /* Declared, though no lane can tell of it. */
-            atomic_fetch_add_explicit(&tt_session.control->dropped_events, 1, memory_order_relaxed);
+            drop_without_lane();
         }
     }
     tt_lock_release(&tt_gate.lock, &mask);
@@ -273,9 +280,11 @@ __attribute__((cold, noinline)) TtThread *tt_session_thread_slow(void) {
     uint32_t generation = atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
 
     if (generation <= TT_GATE_SHUT) {
-        if (tt_session.is_barred)
+        bool is_barred = tt_session.is_barred || tt_is_sealed_now();
+
+        if (is_barred)
             pass(PASS_FOR_GOOD, generation, &always_zero);
-        if (tt_session.is_barred || !tt_session.is_ready)
+        if (is_barred || !tt_session.is_ready)
             return NULL;
         if (generation == TT_GATE_FORKED)
             begin_as_child();
@@ -367,16 +376,29 @@ static bool is_our_own_tool(void) {
     return false;
 }
 
+/* Lanes and tables are some 8 MiB of addresses. A program that is given few needs them all, and
+ * would come to its limit where it does not untraced. */
+static bool has_room(void) {
+    static const int limits[] = {RLIMIT_AS, RLIMIT_DATA};
+    struct rlimit limit;
+
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        if (TT_SYS4(SYS_prlimit64, 0, limits[i], NULL, &limit) == 0 && limit.rlim_cur < ROOM_BYTES)
+            return false;
+    return true;
+}
+
 /* All that may have the loader allocate. */
 static void prepare(int argc, char **argv, char **environment) {
     tt_session.start_monotonic_ns = tt_sys_monotonic_ns();
     real_fork = (__typeof__(_Fork) *)tt_real_next("_Fork"); /* glibc 2.34 */
     tt_operators_init();
+    tt_seal_init();
     program_arguments = argv;
     program_argument_count = argc;
     find_program_path();
     read_options(environment);
-    if (is_our_own_tool())
+    if (is_our_own_tool() || !has_room())
         tt_session.is_barred = true;
     if (tt_session.is_barred)
         return;

@@ -508,6 +508,8 @@ void tt_stack_after_fork(void) {
     tt_intern_after_fork();
 }
 
-void tt_stack_seal(void) { atomic_store_explicit(&tt_is_sealed, true, memory_order_relaxed); }
+void tt_stack_seal(bool is_sealed) {
+    atomic_store_explicit(&tt_is_sealed, is_sealed, memory_order_relaxed);
+}
 
 void tt_stack_advance_epoch(void) { atomic_fetch_add_explicit(&tt_epoch, 1, memory_order_acq_rel); }

@@ -36,6 +36,154 @@ def check_like(traced, alone, what=""):
     )
 
 
+# ---- A16, A17 ----
+
+
+def run_sealed(daemon, program, *words, lossless=0):
+    alone = run([program, *words], ttlib.clean_env())
+    if alone.returncode == 77:
+        raise ttlib.Skip(f"{words[0]}: the kernel allows no such thing here: {alone.stderr}")
+    check_equal((alone.returncode, alone.stdout), (5, "done\n"), f"{words} alone: {alone.stderr}")
+    traced = run([program, *words], daemon.preload_env({"TT_LOSSLESS": lossless}))
+    check_like(traced, alone, f"{words}, lossless {lossless}")
+    (card,) = daemon.sessions()
+    daemon.wait_for_state(card["pid"], "exited", "ended", "killed")
+    return daemon.export(card["id"])
+
+
+def check_sealed(way, is_timed, pairs=1000):
+    """Untraced it lives; so must it traced, and what came before is in the export, and what came
+    after is there or declared."""
+    program = ttlib.build("sealed.c", "-w", "-D_GNU_SOURCE", "-pthread")
+    for lossless in (0, 1):
+        with ttlib.Daemon("--history=500") as daemon:
+            export = run_sealed(daemon, program, way, pairs, lossless=lossless)
+            ttlib.check_books(export)
+            sizes = left(export)
+            completeness = export["completeness"]
+            check(40001 in sizes, f"{way}: the block from before: {sizes}")
+            events = export["cumulative_allocations"] + completeness["dropped_events"]
+            check(events >= 2 * pairs, f"{way}: {events} of {2 * pairs} allocations or declared")
+            if completeness["exact"]:
+                check(40002 in sizes, f"{way}: exact, and yet the block from after is not there")
+            if not is_timed:
+                check(not completeness["exact"], f"{way}: what has no time is declared")
+            ttlib.check_schema(export)
+
+
+@case
+def fault_A16_strict_seccomp():
+    check_sealed("strict", is_timed=False)
+
+
+@case
+def fault_A16_time_stamp_counter_forbidden():
+    check_sealed("tsc", is_timed=False)
+
+
+@case
+def fault_A17_filter_that_kills_set_by_prctl():
+    check_sealed("prctl", is_timed=True)
+
+
+@case
+def fault_A17_filter_that_kills_set_by_syscall():
+    check_sealed("syscall", is_timed=True)
+
+
+@case
+def fault_A17_filter_that_kills_and_new_threads():
+    check_sealed("threads", is_timed=True)
+
+
+@case
+def fault_A17_filter_that_kills_and_more_than_the_lanes_hold():
+    check_sealed("prctl", is_timed=True, pairs=500_000)
+
+
+@case
+def fault_A17_filter_that_kills_without_a_daemon():
+    """Nor does it look for one any more."""
+    program = ttlib.build("sealed.c", "-w", "-D_GNU_SOURCE", "-pthread")
+    nowhere = {"LD_PRELOAD": ttlib.LIBTTCLIENT, "TT_SOCKET_DIR": ttlib.temp_dir()}
+    for words in (["prctl", 500_000], ["strict", 500_000], ["threads", 1000], ["fork", 1000]):
+        alone = run([program, *words], ttlib.clean_env())
+        check_like(run([program, *words], ttlib.clean_env(nowhere)), alone, f"{words}")
+
+
+@case
+def fault_A17_child_of_a_process_with_a_filter():
+    program = ttlib.build("sealed.c", "-w", "-D_GNU_SOURCE", "-pthread")
+    with ttlib.Daemon() as daemon:
+        export = run_sealed(daemon, program, "fork", 1000)
+        ttlib.check_books(export)
+        check(40001 in left(export), "the block from before")
+
+
+# ---- A19 ----
+
+NEEDS = r"""
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Takes blocks until there are no more; says how it went. */
+int main(void) {
+    static void *blocks[512];
+    int count = 0;
+
+    while (count < 512 && (blocks[count] = malloc(60000)) != NULL)
+        memset(blocks[count++], 1, 60000);
+    int code = errno;
+    for (int i = 0; i < count; i++)
+        free(blocks[i]);
+    void *again = malloc(50000);
+    fprintf(stderr, "%d\n", count);
+    printf("%d %d %d\n", count == 512, count < 512 ? code : 0, again != NULL);
+    return 5;
+}
+"""
+
+MILLION = 1 << 20
+
+
+def limited(kind, value):
+    return lambda: resource.setrlimit(kind, (value, value))
+
+
+@case
+def fault_A19_memory_limit_just_above_the_need():
+    """Of so little we take no part: the program comes to the same result."""
+    program = ttlib.compile_c(NEEDS, "-w")
+    for kind, least, most in (
+        (resource.RLIMIT_AS, 4, 60),
+        (resource.RLIMIT_DATA, 1, 60),
+    ):
+        with ttlib.Daemon() as daemon:
+            for step in range(4):
+                value = (least * MILLION) + step * (most - least) * MILLION // 3
+                alone = run([program], ttlib.clean_env(), preexec_fn=limited(kind, value))
+                if alone.returncode != 5:
+                    continue  # not even the loader's libraries fit
+                traced = run([program], daemon.preload_env(), preexec_fn=limited(kind, value))
+                if "failed to map" in traced.stderr or "cannot be preloaded" in traced.stderr:
+                    continue  # nor does our library; ld.so says so
+                check_equal((traced.returncode, traced.stdout), (5, alone.stdout), f"limit {value}")
+            check_equal(daemon.sessions(), [], "sessions")
+
+
+@case
+def fault_A19_limit_that_leaves_no_room_for_lanes():
+    program = ttlib.compile_c(NEEDS.replace("512", "16"), "-w")
+    with ttlib.Daemon() as daemon:
+        value = 7 * MILLION
+        alone = run([program], ttlib.clean_env(), preexec_fn=limited(resource.RLIMIT_AS, value))
+        traced = run([program], daemon.preload_env(), preexec_fn=limited(resource.RLIMIT_AS, value))
+        check_like(traced, alone)
+        check_equal(daemon.sessions(), [], "sessions")
+
+
 # ---- A20 ----
 
 NUMBERS = r"""

@@ -370,6 +370,7 @@ def fault_B15_stamps_by_the_clock():
         "break tt_session_start",
         "run",
         "set var tt_clock_is_tsc = 0",
+        "set var tt_clock_counts_ticks = 0",
         "delete",
         "continue",
     ]

@@ -206,7 +206,7 @@ static void fault_A16_no_system_call_when_sealed(void) {
             leaf();
             ids[round] = last;
             if (round == 0) {
-                tt_stack_seal();
+                tt_stack_seal(true);
                 if (syscall(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0)
                     syscall(SYS_exit, 77);
             }

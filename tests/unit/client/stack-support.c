@@ -11,7 +11,6 @@
 #include "client/sys.h"
 #include "protocol/decode.h"
 
-bool tt_clock_is_tsc;
 const char *tt_program_path = "/the/program";
 bool support_lane_is_full;
 _Atomic uint64_t support_checks;

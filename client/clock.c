@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/clock.h"
+
+#include <cpuid.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "client/sys.h"
+
+bool tt_clock_is_tsc, tt_clock_counts_ticks;
+
+static __thread uint64_t own_stop __attribute__((tls_model("initial-exec")));
+static uint64_t last_stop; /* of any thread */
+
+void tt_clock_init(void) {
+    unsigned a, b, c, d;
+
+    tt_clock_is_tsc = __get_cpuid(0x80000007, &a, &b, &c, &d) != 0 && (d & 1u << 8) != 0;
+    tt_clock_counts_ticks = tt_clock_is_tsc;
+}
+
+__attribute__((cold, noinline)) uint64_t tt_clock_stamp_slow(void) {
+    if (own_stop != 0)
+        return own_stop;
+    if (tt_clock_counts_ticks)
+        return __rdtsc() >> TT_STAMP_SHIFT;
+
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec) >> TT_STAMP_SHIFT;
+}
+
+uint64_t tt_clock_stop(void) {
+    own_stop = last_stop = tt_clock_stamp();
+    tt_clock_is_tsc = false;
+    return own_stop;
+}
+
+void tt_clock_go_on(void) { own_stop = 0; }
+
+bool tt_clock_is_stopped(void) { return own_stop != 0; }
+
+void tt_clock_inherit(void) {
+    int mode = 0;
+
+    if (tt_clock_counts_ticks && !tt_clock_is_tsc && own_stop == 0 &&
+        TT_SYS2(SYS_prctl, PR_GET_TSC, &mode) == 0 && mode == PR_TSC_SIGSEGV)
+        own_stop = last_stop;
+}
