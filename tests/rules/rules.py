@@ -244,6 +244,35 @@ def sources_are_formatted(root):
     ]
 
 
+# Cases of each section of the fault list.
+FAULTS = {"A": 26, "B": 16, "C": 17, "D": 9, "E": 17, "F": 12}
+
+
+def faults_have_a_test_or_a_reason(root):
+    """Each case of sections A to F has its line in the table of tests/faults: with files that hold a
+    test of its id, or with a reason."""
+    page = root / "tests" / "faults" / "README.md"
+    if not page.exists():
+        return []
+    rows = {}
+    for line in page.read_text().splitlines():
+        row = re.fullmatch(r"\| ([A-F]\d\d) \|(.*)\|(.*)\|", line)
+        if row:
+            rows[row[1]] = re.findall(r"`([^`]+)`", row[2]), row[3].strip()
+    found = []
+    for section, count in FAULTS.items():
+        for number in range(1, count + 1):
+            case = f"{section}{number:02}"
+            files, reason = rows.get(case, ([], ""))
+            if not files and len(reason) < 30:
+                found.append(f"{page.relative_to(root)}: {case} has no test and no reason")
+            for name in files:
+                path = root / "tests" / name
+                if not path.exists() or f"fault_{case}_" not in path.read_text():
+                    found.append(f"{page.relative_to(root)}: no test of {case} in {name}")
+    return found
+
+
 def clang_format():
     """The program, or None: other versions format otherwise."""
     for name in ("clang-format-14", "clang-format"):

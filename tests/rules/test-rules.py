@@ -167,6 +167,31 @@ def rule_recording_page_is_current():
     check_page("recording", "RECORDING.md")
 
 
+@case
+def rule_faults_have_a_test_or_a_reason():
+    report(rules.faults_have_a_test_or_a_reason(SOURCE))
+
+
+@case
+def planted_faults_without_a_test():
+    cases = [f"{s}{n:02}" for s, count in rules.FAULTS.items() for n in range(1, count + 1)]
+    table = {c: f"| {c} | | for a reason that is told at some length |" for c in cases}
+    table["A02"] = "| A02 | `faults/here.py` | |"
+    good = {"tests/faults/here.py": "def fault_A02_name(): pass\n"}
+
+    def find(**changes):
+        page = "\n".join(line for line in {**table, **changes}.values() if line)
+        return rules.faults_have_a_test_or_a_reason(plant({**good, "tests/faults/README.md": page}))
+
+    check_equal(find(), [], "a whole table")
+    nothing = "tests/faults/README.md: B01 has no test and no reason"
+    check_equal(find(B01=None), [nothing], "a line is missing")
+    check_equal(find(B01="| B01 | | later |"), [nothing], "no reason")
+    for name in ("faults/here.py", "faults/gone.py"):
+        found = find(B01=f"| B01 | `{name}` | |")
+        check_equal(found, [f"tests/faults/README.md: no test of B01 in {name}"], "no test")
+
+
 SYMBOLS = SOURCE / "tests" / "rules" / "libc-symbols.txt"
 
 
