@@ -142,7 +142,8 @@ class Heap:
         for line in log.read_text().splitlines():
             word, tid, *rest = line.split()
             tid, when, rest = int(tid), (int(rest[-2]), int(rest[-1])), rest[:-2]
-            self.tids.add(tid)
+            if word in "brd":
+                self.tids.add(tid)
             if word == "b":
                 self.birth(when, tid, int(rest[0], 16), int(rest[1]), rest[2], rest[3])
             elif word == "r":
