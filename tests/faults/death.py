@@ -1,92 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Section F: how programs end, and that nothing recorded is lost with them."""
+"""Section F: how programs end, and that nothing recorded is lost with them. Those that are killed:
+killed.py."""
 
-import os
-import random
 import signal
-import struct
 import subprocess
 
 import ttlib
 from ttlib import case, check, check_equal
-
-# ---- F01 ----
-
-NONE = 99  # of programs/noted.c, as the layout below
-BLOCKS = 64
-NOTES = struct.Struct(f"={5 + 2 * BLOCKS}Q")
-
-
-class Notes:
-    """What a thread of noted.c had done when it was killed."""
-
-    def __init__(self, row):
-        self.tid, self.steps, self.allocations, self.frees, self.next = row[:5]
-        self.blocks = list(zip(row[5::2], row[6::2]))
-
-
-def read_notes(path):
-    return [Notes(row) for row in NOTES.iter_unpack(path.read_bytes())]
-
-
-def check_notes(export, notes):
-    """All that was noted as done is there, once; of the call that was under way, what may be."""
-    told = {thread["thread_id"]: thread for thread in export["threads"]}
-    live = {}
-    for block in export["active_allocations"]:
-        check(block["ptr"] not in live, f"two live blocks at {block['address']}")
-        live[block["ptr"]] = block["size"]
-    for thread in notes:
-        # Its notes may be behind what it did, by one call; never ahead.
-        is_busy = thread.next != NONE
-        frees = thread.frees
-        if thread.tid not in told:
-            check(thread.steps == 0, f"thread {thread.tid} is missing, {thread.steps} steps done")
-            continue
-        ttlib.check_between(
-            told[thread.tid]["allocations"],
-            thread.allocations,
-            thread.allocations + is_busy,
-            f"allocations of thread {thread.tid}",
-        )
-        ttlib.check_between(
-            told[thread.tid]["frees"], frees, frees + is_busy, f"frees of thread {thread.tid}"
-        )
-        for k, (address, size) in enumerate(thread.blocks):
-            if address and not (is_busy and thread.next == k):
-                check_equal(live.get(address), size, f"size of the block at {address:#x}")
-
-
-@case
-def fault_F01_killed_at_random_moments():
-    program = ttlib.build("noted.c", "-O2", "-pthread")
-    seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
-    print(f"# SEED={seed}")
-    draw = random.Random(seed)
-    with ttlib.Daemon("--history=1000") as daemon:
-        for moment in range(20):
-            path = ttlib.temp_dir() / "notes"
-            process = subprocess.Popen([program, path], env=daemon.preload_env({"TT_LOSSLESS": 1}))
-            steps = draw.randrange(1, 30_000)
-            ttlib.wait_for(
-                lambda: path.exists()
-                and path.stat().st_size
-                and sum(notes.steps for notes in read_notes(path)) >= steps,
-                f"{steps} steps",
-            )
-            process.kill()
-            process.wait()
-            daemon.wait_for_state(process.pid, "killed")
-            export = daemon.export(process.pid)
-            check_equal(
-                (export["process"]["state"], export["process"]["signal"]), ("killed", 9), "end"
-            )
-            check_notes(export, read_notes(path))
-            ttlib.check_books(export)
-            for key in ("dropped_events", "unknown_frees", "double_frees", "synthesized_frees"):
-                check_equal(export["completeness"][key], 0, f"{key} after {steps} steps")
-
 
 # ---- F06 ----
 

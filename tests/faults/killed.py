@@ -1,0 +1,229 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Section F: programs that are killed at any moment lose nothing that they had recorded.
+
+TT_SEED=N gives a seed back; TT_ROUNDS=N kills that many (F01), and more than 200 of a thousand at once.
+"""
+
+import json
+import os
+import random
+import signal
+import struct
+import subprocess
+import time
+
+import ttlib
+from ttlib import case, check, check_equal
+
+SEED = int(os.environ.get("TT_SEED") or random.randrange(1 << 32))
+ROUNDS = int(os.environ.get("TT_ROUNDS", 200))
+AT_ONCE = 10  # looked at together
+
+# ---- Programs that note what they do: programs/noted.c ----
+
+NONE = 99  # as the layout below
+BLOCKS = 64
+NOTES = struct.Struct(f"={5 + 2 * BLOCKS}Q")
+
+
+class Notes:
+    """What a thread of noted.c had done when it was killed."""
+
+    def __init__(self, row):
+        self.tid, self.steps, self.allocations, self.frees, self.next = row[:5]
+        self.blocks = list(zip(row[5::2], row[6::2]))
+        self.is_busy = self.next != NONE
+
+
+def read_notes(path):
+    return [Notes(row) for row in NOTES.iter_unpack(path.read_bytes())]
+
+
+class Noted:
+    """The program at work."""
+
+    def __init__(self, program, daemon, **env):
+        self.path = ttlib.temp_dir() / "notes"
+        self.process = subprocess.Popen([program, self.path], env=daemon.preload_env(env))
+        self.pid = self.process.pid
+
+    def steps(self):
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            return 0
+        return sum(notes.steps for notes in read_notes(self.path))
+
+    def wait_for_steps(self, count):
+        ttlib.wait_for(lambda: self.steps() >= count, f"{count} steps")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def check_notes(export, notes):
+    """All that was noted as done is there, once; of the call that was under way, what may be."""
+    told = {thread["thread_id"]: thread for thread in export["threads"]}
+    live = {}
+    for block in export["active_allocations"]:
+        check(block["ptr"] not in live, f"two live blocks at {block['address']}")
+        live[block["ptr"]] = block["size"]
+    for thread in notes:
+        # Its notes may be behind what it did, by one call; never ahead.
+        if thread.tid not in told:
+            check(thread.steps == 0, f"thread {thread.tid} is missing, {thread.steps} steps done")
+            continue
+        for key in ("allocations", "frees"):
+            noted = getattr(thread, key)
+            what = f"{key} of thread {thread.tid}"
+            ttlib.check_between(told[thread.tid][key], noted, noted + thread.is_busy, what)
+        for k, (address, size) in enumerate(thread.blocks):
+            if address and not (thread.is_busy and thread.next == k):
+                check_equal(live.get(address), size, f"size of the block at {address:#x}")
+
+
+def wait_for_killed(daemon, all_noted):
+    pids = {noted.pid for noted in all_noted}
+    ttlib.wait_for(
+        lambda: pids <= {s["pid"] for s in daemon.sessions() if s["state"] == "killed"},
+        f"sessions of {pids} are seen killed",
+    )
+
+
+def check_killed(export, noted):
+    end = export["process"]["state"], export["process"]["signal"]
+    check_equal(end, ("killed", 9), "end")
+    check_notes(export, read_notes(noted.path))
+    ttlib.check_books(export)
+    for key in ("dropped_events", "unknown_frees", "double_frees", "synthesized_frees"):
+        check_equal(export["completeness"][key], 0, f"{key}, of {export['cumulative_frees']} frees")
+
+
+@case
+def fault_F01_killed_at_random_moments():
+    program = ttlib.build("noted.c", "-O2", "-pthread")
+    draw = random.Random(SEED)
+    with ttlib.Daemon("--history=0") as daemon:
+        for _ in range(0, ROUNDS, AT_ONCE):
+            all_noted = []
+            for _ in range(AT_ONCE):
+                noted = Noted(program, daemon, TT_LOSSLESS=1)
+                all_noted.append(noted)
+                noted.wait_for_steps(1)
+                time.sleep(draw.uniform(0, 0.005))
+                noted.kill()
+            wait_for_killed(daemon, all_noted)
+            for noted in all_noted:
+                check_killed(daemon.export(noted.pid), noted)
+
+
+# ---- F09, F10 ----
+
+
+def kill_behind_stopped_daemon(daemon, program, draw, steps):
+    """While nobody reads, it fills its lanes and dies. Returns it and its export."""
+    noted = Noted(program, daemon)
+    noted.wait_for_steps(draw.randrange(1, 5000))
+    daemon.signal(signal.SIGSTOP)
+    noted.wait_for_steps(noted.steps() + steps)
+    noted.kill()
+    daemon.signal(signal.SIGCONT)
+    wait_for_killed(daemon, [noted])
+    return noted, daemon.export(noted.pid)
+
+
+@case
+def fault_F09_killed_with_events_that_nobody_has_read():
+    program = ttlib.build("noted.c", "-O2", "-pthread")
+    draw = random.Random(SEED)
+    whole = 0
+    with ttlib.Daemon("--history=0") as daemon:
+        for _ in range(5):
+            noted, export = kill_behind_stopped_daemon(daemon, program, draw, 1)
+            if export["completeness"]["dropped_events"] == 0:
+                check_killed(export, noted)
+                whole += 1
+    check(whole > 0, "one was killed before its lanes were full")
+
+
+@case
+def fault_F10_all_that_full_lanes_held():
+    """What found no room is counted, to the last event; what did is there."""
+    program = ttlib.build("noted.c", "-O2", "-pthread")
+    draw = random.Random(SEED)
+    with ttlib.Daemon("--history=0") as daemon:
+        noted, export = kill_behind_stopped_daemon(daemon, program, draw, 2_000_000)
+    completeness = export["completeness"]
+    check(completeness["dropped_events"] > 0, "the lanes were full")
+    check_equal(completeness["exact"], False, "exact")
+    ttlib.check_books(export)
+    told = {thread["thread_id"]: thread for thread in export["threads"]}
+    notes = read_notes(noted.path)
+    most = sum(thread.allocations + thread.frees + 2 * thread.is_busy for thread in notes)
+    # A realloc is one drop of a thread that asked for its lane when nobody answered; and of one
+    # whose beginning found room, but not its end, the old block is not seen to have been freed.
+    least = sum(n.allocations + n.frees - 1 if n.tid in told else n.steps for n in notes)
+    seen = sum(told[n.tid]["allocations"] + told[n.tid]["frees"] for n in notes if n.tid in told)
+    ttlib.check_between(seen + completeness["dropped_events"], least, most, "all events")
+    check_equal(export["process"]["state"], "killed")
+
+
+# ---- F12 ----
+
+MANY = r"""
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(int argc, char **argv) {
+    int count = atoi(argv[1]);
+    _Atomic int *ready = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *volatile block = malloc(1000);
+
+    for (int i = 1; i < count; i++)
+        if (fork() == 0) {
+            block = malloc(2000);
+            atomic_fetch_add(ready, 1);
+            for (;;)
+                pause();
+        }
+    while (atomic_load(ready) < count - 1)
+        usleep(1000);
+    kill(0, SIGKILL);
+}
+"""
+
+
+def count_descriptors(daemon):
+    return len(os.listdir(f"/proc/{daemon.pid}/fd"))
+
+
+def list_states(daemon):
+    """Empty where the daemon has too much to do for an answer."""
+    result = daemon.ctl("list", "--json")
+    return {card["state"] for card in json.loads(result.stdout or "[]")}
+
+
+def check_many_killed(count):
+    program = ttlib.compile_c(MANY, "-w")
+    with ttlib.Daemon() as daemon:
+        before = count_descriptors(daemon)
+        process = subprocess.Popen(
+            [program, str(count)], env=daemon.preload_env(), start_new_session=True
+        )
+        check_equal(process.wait(300), -signal.SIGKILL, "status")
+        # The newest that ended are kept, and of each it is known how.
+        ttlib.wait_for(lambda: list_states(daemon) == {"killed"}, "all are killed")
+        ttlib.wait_for(lambda: count_descriptors(daemon) <= before, "no descriptor is left")
+
+
+if ROUNDS > 200:
+    ttlib.add_case("fault_F12_a_thousand_killed_at_once", lambda: check_many_killed(1000))
+
+
+if __name__ == "__main__":
+    print(f"# TT_SEED={SEED}")
+    ttlib.main()
