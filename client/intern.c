@@ -36,29 +36,34 @@ static bool ensure_part(TtNodes *nodes, uint32_t id) {
     return true;
 }
 
-static bool begin(TtNodes *nodes, uint32_t session) {
+static bool begin(TtNodes *nodes, uint32_t session, uint32_t first_id) {
     for (uint32_t i = 0; i < TT_NODE_PARTS; i++) {
         TtNode *part = atomic_load_explicit(&nodes->parts[i], memory_order_relaxed);
         if (part != NULL)
             tt_pages_zero(part, PART_BYTES);
     }
     nodes->session = session;
-    atomic_store_explicit(&nodes->next_id, TT_STACK_FIRST, memory_order_relaxed);
+    atomic_store_explicit(&nodes->next_id, first_id, memory_order_relaxed);
     bool is_ready = ensure_part(nodes, TT_STACK_ROOT);
     /* Pairs with the acquire in tt_intern_nodes. */
     atomic_store_explicit(&current, is_ready ? nodes : NULL, memory_order_release);
     return is_ready;
 }
 
-int tt_intern_init(void) { return begin(&sessions[0], 1) ? 0 : -ENOMEM; }
+int tt_intern_init(void) { return begin(&sessions[0], 1, TT_STACK_FIRST) ? 0 : -ENOMEM; }
 
 TtNodes *tt_intern_nodes(void) { return atomic_load_explicit(&current, memory_order_acquire); }
 
-void tt_intern_restart(void) {
+void tt_intern_restart(bool keeps_ids) {
     static uint32_t number = 1;
+    const TtNodes *last = &sessions[(number - 1) % SESSIONS];
+    uint32_t next_id = atomic_load_explicit(&last->next_id, memory_order_relaxed);
 
     number++;
-    begin(&sessions[(number - 1) % SESSIONS], number);
+    begin(&sessions[(number - 1) % SESSIONS], number,
+          keeps_ids && next_id < NODES_MAX ? next_id
+          : keeps_ids                      ? NODES_MAX
+                                           : TT_STACK_FIRST);
 }
 
 /* Only ever followed by tt_intern_restart. */

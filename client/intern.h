@@ -39,8 +39,9 @@ int tt_intern_init(void);
  * be in a hook that began in an earlier one. */
 TtNodes *tt_intern_nodes(void);
 
-/* Begins a new session: no node is known. Callers hold the session's lock. */
-void tt_intern_restart(void);
+/* Begins anew: no node is known. @keeps_ids: those that were given are not given again. Callers
+ * hold the session's lock. */
+void tt_intern_restart(bool keeps_ids);
 void tt_intern_after_fork(void);
 
 /* A new node, of whose absence the caller has made sure just before. Returns as tt_intern_get. */

@@ -119,10 +119,23 @@ static void expire(void) {
     retired_count = kept;
 }
 
-void tt_lanes_reset(void) {
+static uint64_t count_events(const Segment *segment) {
+    uint64_t count = 0;
+
+    /* A thread that is in a hook still may count one more. */
+    for (uint32_t i = 0; i < segment->lane_count; i++)
+        count += __atomic_load_n(&segment->threads[i].event_count, __ATOMIC_RELAXED);
+    return count;
+}
+
+uint64_t tt_lanes_reset(void) {
+    uint64_t count = 0;
+
     if (segment_count == 0)
-        return;
+        return 0;
     expire();
+    for (uint32_t i = 0; i < segment_count; i++)
+        count += count_events(&segments[i]);
     for (uint32_t i = 0; i < segment_count; i++) {
         make_private(&segments[i]);
         if (retired_count < RETIRED_MAX) /* else it stays mapped for good */
@@ -132,6 +145,7 @@ void tt_lanes_reset(void) {
     next_ask_ns = 0;
     atomic_store_explicit(&side, NULL, memory_order_relaxed);
     atomic_store_explicit(&side_owner, 0, memory_order_relaxed);
+    return count;
 }
 
 void tt_lanes_after_fork(void) {

@@ -51,6 +51,8 @@ static Connection look_at_connection(void) {
     return r == 0 || r == -ECONNRESET ? BROKEN : STANDS;
 }
 
+bool tt_send_is_broken(void) { return look_at_connection() == BROKEN; }
+
 /* Does the session still stand whose lane this is? */
 static bool is_current(const TtThread *thread) {
     return thread->generation == atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);

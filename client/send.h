@@ -22,6 +22,9 @@ static inline bool tt_send_has_room(const TtThread *thread, uint64_t number) {
  * are delivered; a handler may leave by longjmp. Returns whether there is room. */
 bool tt_send_wait(TtThread *thread, uint64_t number);
 
+/* Has the daemon left the connection? Not so where the program closed our end of it. */
+bool tt_send_is_broken(void);
+
 /* Waits for the daemon's answer as tt_connect_receive does, as long as the session may: who must be
  * traced for seconds, others for what is left of the process's bound, and then for a moment. */
 long tt_send_receive_answer(int fd, uint8_t *buffer, size_t room, int *ret_fd);

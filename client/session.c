@@ -26,6 +26,8 @@
 
 #define LOOK_EVERY_BYTES 65536u   /* untraced, of a thread, between two looks at the clock */
 #define LOOK_EVERY_NS 1000000000u /* and between two looks for a daemon */
+#define LATE_EVERY_NS 100000000u  /* and, where it has not answered yet, between two for that */
+#define LATE_LOOKS 100u
 
 #define ROOM_BYTES (64u << 20) /* a program with less is left alone */
 
@@ -44,7 +46,8 @@ static _Atomic uint64_t next_look_ns;
 static char program_path[4096];
 static char **program_arguments;
 static int program_argument_count;
-static uint8_t message[TT_MESSAGE_MAX]; /* under the lock */
+static uint8_t message[TT_MESSAGE_MAX]; /* under the lock, */
+static uint32_t late_looks;             /* and this: for an answer that has not come */
 
 static TtString string_of(const char *text) {
     return (TtString){.text = text, .len = strnlen(text, TT_STRING_MAX)};
@@ -69,9 +72,11 @@ static size_t write_hello(void) {
         .sample_bytes = tt_session.options.sample_bytes,
         .flags = (tt_session.options.is_lossless ? TT_HELLO_LOSSLESS : 0) |
                  (tt_session.options.records_free_stacks ? TT_HELLO_FREE_STACKS : 0) |
-                 (tt_session.options.is_dormant ? TT_HELLO_DORMANT : 0),
+                 (tt_session.options.is_dormant ? TT_HELLO_DORMANT : 0) |
+                 (tt_session.was_told ? TT_HELLO_RESUMED : 0),
         .parent_relation = tt_session.parent_relation,
         .untraced_before_ns = is_beginning ? 0 : now - tt_session.start_monotonic_ns,
+        .events_before = tt_session.told_events,
     };
 
     if (tt_session.parent_relation != TT_RELATION_NONE)
@@ -95,16 +100,37 @@ static void hang_up(void) {
     tt_session.fd = -1;
 }
 
-static int greet(int fd) {
+/* Connects and says hello. Returns 0 once there are lanes; or -EINPROGRESS: the answer is to be
+ * taken later. Who was told before can go without it for so long: that it was away is known. */
+static int greet(bool is_child) {
     int memory_fd = -1;
 
+    int fd = tt_connect_open();
+    if (fd < 0)
+        return fd;
+    uint64_t told = tt_lanes_reset();
+    tt_session.told_events += is_child ? 0 : told; /* a child's lanes were its parent's */
+    tt_session.fd = fd;
+    tt_session.fd_cookie = tt_connect_cookie(fd);
+    late_looks = 0;
     int r = tt_connect_send(fd, message, write_hello(), -1);
     if (r < 0)
         return r;
     long len = tt_send_receive_answer(fd, message, sizeof message, &memory_fd);
-    if (len < 0)
-        return (int)len;
-    return tt_connect_take_lanes(message, (size_t)len, memory_fd);
+    if (len == -ETIMEDOUT && tt_session.was_told)
+        return -EINPROGRESS;
+    return len < 0 ? (int)len : tt_connect_take_lanes(message, (size_t)len, memory_fd);
+}
+
+static int take_late_answer(void) {
+    int memory_fd = -1;
+
+    if (tt_connect_cookie(tt_session.fd) != tt_session.fd_cookie)
+        return -EBADF;
+    long len = tt_connect_receive(tt_session.fd, message, sizeof message, &memory_fd, 0);
+    if (len == -ETIMEDOUT && ++late_looks < LATE_LOOKS)
+        return -EINPROGRESS;
+    return len < 0 ? (int)len : tt_connect_take_lanes(message, (size_t)len, memory_fd);
 }
 
 /* Under the lock. @is_child: of a process whose blocks it has, sampled as they were. */
@@ -114,20 +140,20 @@ static int start_locked(bool is_child) {
 
     if (tt_session.options.sample_bytes > 0 && tt_sample_init() < 0)
         return -ENOMEM;
-    int fd = tt_connect_open();
-    if (fd < 0)
-        return fd;
-    tt_lanes_reset();
-    tt_session.fd = fd;
-    tt_session.fd_cookie = tt_connect_cookie(fd);
-    int r = greet(fd);
-    if (r < 0) {
+    int r = tt_session.fd >= 0 ? take_late_answer() : greet(is_child);
+    if (r == -EINPROGRESS)
+        atomic_store_explicit(&next_look_ns, tt_sys_monotonic_ns() + LATE_EVERY_NS,
+                              memory_order_relaxed);
+    else if (r < 0)
         hang_up();
+    if (r < 0)
         return r;
-    }
-    tt_stack_restart_session();
-    if (!is_child)
+    tt_stack_restart_session(tt_session.was_told);
+    /* A daemon that knows the session still must be told of their end; one that does not ignores
+     * it. */
+    if (!is_child && !tt_session.was_told)
         tt_sample_clear();
+    tt_session.was_told = true;
     atomic_store_explicit(&tt_gate.generation, ++last_generation, memory_order_release);
     return 0;
 }
@@ -160,6 +186,8 @@ static void begin_as_child(void) {
         memcpy(tt_session.parent_id, tt_session.id, sizeof tt_session.id);
         tt_session.parent_relation = was_traced ? TT_RELATION_FORK : TT_RELATION_NONE;
         TT_SYS3(SYS_getrandom, tt_session.id, sizeof tt_session.id, 0);
+        tt_session.was_told = false;
+        tt_session.told_events = 0;
         tt_session.pid = tt_sys_getpid();
         tt_session.start_monotonic_ns = tt_sys_monotonic_ns();
         atomic_store_explicit(&tt_gate.generation, TT_GATE_SHUT, memory_order_relaxed);
@@ -231,6 +259,19 @@ static void look_again(void) {
     tt_session_start();
 }
 
+/* Rarely: is the daemon still there that would wake us? One that ends puts its sessions to sleep.
+ */
+static void look_at_sleep(void) {
+    uint64_t now = tt_sys_monotonic_ns();
+    uint64_t due = atomic_load_explicit(&next_look_ns, memory_order_relaxed);
+
+    if (now >= due &&
+        atomic_compare_exchange_strong_explicit(&next_look_ns, &due, now + LOOK_EVERY_NS,
+                                                memory_order_relaxed, memory_order_relaxed) &&
+        tt_sys_getpid() == tt_session.pid && tt_send_is_broken())
+        tt_session_lose();
+}
+
 /* Where no two threads begin alike. */
 static void begin_sampling(TtThread *thread) {
     thread->lot = (tt_clock_stamp() << 24 ^ (uint64_t)(uintptr_t)thread ^ thread->tid) | 1;
@@ -299,7 +340,8 @@ __attribute__((cold, noinline)) TtThread *tt_session_thread_slow(void) {
     const _Atomic uint32_t *is_recording = &tt_session.control->is_recording;
     if (tt_self.generation == generation ||
         atomic_load_explicit(is_recording, memory_order_relaxed) == 0) {
-        pass(PASS_FOR_GOOD, generation, is_recording); /* dormant */
+        look_at_sleep();
+        pass(LOOK_EVERY_BYTES, generation, is_recording); /* dormant */
         return NULL;
     }
     return attach(generation);

@@ -57,6 +57,8 @@ typedef struct TtSession {
     uint8_t parent_id[TT_SESSION_ID_BYTES];
     TtRelation parent_relation;
     int pid;                     /* whose memory this is; a vfork child has another */
+    bool was_told;               /* a daemon has taken this id before */
+    uint64_t told_events;        /* heap events that lanes of earlier connections hold */
     bool is_barred;              /* never to be traced (set-uid, our own tools, TT_* nonsense) */
     bool is_ready;               /* the constructor has run */
     uint64_t start_monotonic_ns; /* of the process, as far as we saw it */

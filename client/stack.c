@@ -500,7 +500,7 @@ int tt_stack_init(void) {
     return tt_engine_init();
 }
 
-void tt_stack_restart_session(void) { tt_intern_restart(); }
+void tt_stack_restart_session(bool is_resumed) { tt_intern_restart(is_resumed); }
 
 void tt_stack_after_fork(void) {
     tt_engine_after_fork();

@@ -30,6 +30,7 @@ typedef struct Options {
     gsize memory_limit_bytes;
     gsize history_blocks;
     guint ended_sessions; /* 0: intake's own */
+    char *journal_dir;
     gboolean wants_version;
 } Options;
 
@@ -59,6 +60,8 @@ static gboolean parse_options(int *argc, char ***argv, Options *options, GError 
          "Keep the last N freed blocks of a session in full (100000)", "N"},
         {"sessions", 0, 0, G_OPTION_ARG_STRING, &sessions,
          "Keep the last N sessions that have ended (64)", "N"},
+        {"journal", 0, 0, G_OPTION_ARG_FILENAME, &options->journal_dir,
+         "Write sessions down in DIR as they go on, so that the next daemon knows them", "DIR"},
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->wants_version, "Show the version", NULL},
         {0},
     };
@@ -132,8 +135,11 @@ static gboolean start(Root *root, const Options *options, GError **error) {
         .memory_limit_bytes = options->memory_limit_bytes,
         .history_blocks = options->history_blocks,
         .ended_sessions = options->ended_sessions,
+        .journal_dir = options->journal_dir,
     };
 
+    if (options->journal_dir && !tt_intake_prepare_journals(options->journal_dir, error))
+        return FALSE;
     if (!tt_service_open(&root->service, options->socket_dir, error))
         return FALSE;
     clean_environment();
@@ -193,5 +199,6 @@ int main(int argc, char **argv) {
     umask(077);
     int status = serve(&options);
     g_free(options.socket_dir);
+    g_free(options.journal_dir);
     return status;
 }

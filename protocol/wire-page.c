@@ -350,28 +350,32 @@ static void print_recording(void) {
     HEAD(len, "8: bytes that follow");
     HEAD(name, "`TTREC` and a 0");
     HEAD(major, "1; a reader of another major refuses the file");
-    HEAD(minor, "0; a newer minor only adds records, and fields at a record's end");
+    HEAD(minor, "1; a newer minor only adds records, and fields at a record's end");
 #undef HEAD
-    printf("\n"
-           "2. frames of **sections**, each with its content's size (up to %u bytes) and zstd's "
-           "checksum. A\n   section is of one session, and follows the one before of that session; "
-           "those of several sessions\n   are mingled. It can be read when all earlier ones of its "
-           "session have been.\n"
-           "\n"
-           "The last section is the file's own (session 0) and holds FINISH. A file without it was "
-           "cut: it holds\nup to its last whole section, and the sessions that had not ended are "
-           "shown as `lost`, not exact.\n"
-           "\n"
-           "## Sections\n"
-           "\n"
-           "A section is a record SECTION (64 in WIRE.md, where all records stand), then steps, "
-           "then the columns,\nas long as it says and in its order.\n"
-           "\n"
-           "**Steps** are records, framed as in WIRE.md. Each is told to the session in turn:\n"
-           "\n"
-           "| number | step | |\n"
-           "|---|---|---|\n",
-           TT_SECTION_BYTES_MAX);
+    printf(
+        "\n"
+        "2. frames of **sections**, each with its content's size (up to %u bytes) and zstd's "
+        "checksum. A\n   section is of one session, and follows the one before of that session; "
+        "those of several sessions\n   are mingled. It can be read when all earlier ones of its "
+        "session have been.\n"
+        "\n"
+        "The last section is the file's own (session 0) and holds FINISH. A file without it was "
+        "cut: it holds\nup to its last whole section, and the sessions that had not ended are "
+        "shown as `lost`, not exact.\n"
+        "A daemon's journal of a session has no such section either: the next daemon cuts it "
+        "after its last whole\nsection and writes on there, beginning with an INTERRUPTION where "
+        "something is missing.\n"
+        "\n"
+        "## Sections\n"
+        "\n"
+        "A section is a record SECTION (64 in WIRE.md, where all records stand), then steps, "
+        "then the columns,\nas long as it says and in its order.\n"
+        "\n"
+        "**Steps** are records, framed as in WIRE.md. Each is told to the session in turn:\n"
+        "\n"
+        "| number | step | |\n"
+        "|---|---|---|\n",
+        TT_SECTION_BYTES_MAX);
 #define TT_RECORD(number, NAME, name, Name, doc)                                                   \
     if (number > TT_RECORD_SECTION)                                                                \
         printf("| %d | " #NAME " | %s |\n", number, &doc[strlen("recording: ")]);

@@ -161,6 +161,8 @@ const TtRecordDoubt tt_vector_doubt = {.sentence = TEXT("Times were impossible")
 const TtRecordDropped tt_vector_dropped = {.count = 12};
 const TtRecordState tt_vector_state = {.state = TT_RECORDED_KILLED, .exit_status = 10};
 const TtRecordFinish tt_vector_finish = {.session_count = 1};
+const TtRecordInterruption tt_vector_interruption = {
+    .first_stamp = 1007000, .stamp = 1900000, .count = 65000};
 
 const TtEvent tt_vector_events[] = {
     {.op = TT_OP_ALLOC, .addr = 0x55555556b2a0, .size = 72, .stack = 3, .stamp = 1000210},
@@ -177,7 +179,7 @@ const TtEvent tt_vector_events[] = {
 };
 const size_t tt_vector_event_count = sizeof tt_vector_events / sizeof tt_vector_events[0];
 
-static TtVector all[TT_RECORD_FINISH + 8];
+static TtVector all[TT_RECORD_INTERRUPTION + 8];
 static size_t all_count;
 
 static TtVector *add_vector(TtVectorKind kind, const char *prefix, const char *name,

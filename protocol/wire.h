@@ -63,6 +63,7 @@ typedef enum TtHelloFlags {
     TT_HELLO_LOSSLESS = 1,    /* waits for the daemon rather than drop events */
     TT_HELLO_FREE_STACKS = 2, /* frees carry stacks */
     TT_HELLO_DORMANT = 4,     /* TT_ENABLE=0: sends nothing until it is woken */
+    TT_HELLO_RESUMED = 8,     /* this session was told over another connection, which broke */
 } TtHelloFlags;
 
 typedef enum TtRelation {

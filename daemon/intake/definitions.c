@@ -76,13 +76,15 @@ void tt_definitions_set_tape(TtDefinitions *definitions, TtTape *tape) { definit
 
 static Key miss_stack(const TtDefinitions *definitions, guint64 id) {
     gboolean is_there =
-        id < TT_STACK_FIRST || id >= STACK_IDS_MAX || has_bit(&definitions->stacks, id);
+        id < TT_STACK_FIRST || id >= STACK_IDS_MAX || has_bit(&definitions->stacks, id) ||
+        tt_session_has_stack(definitions->session, id); /* from an earlier connection */
 
     return is_there ? NOTHING_MISSED : STACK_KEY(id);
 }
 
 static Key miss_module(const TtDefinitions *definitions, guint64 id) {
-    gboolean is_there = id == 0 || id >= TT_MODULES_MAX || has_bit(&definitions->modules, id);
+    gboolean is_there = id == 0 || id >= TT_MODULES_MAX || has_bit(&definitions->modules, id) ||
+                        tt_session_has_module(definitions->session, id);
 
     return is_there ? NOTHING_MISSED : MODULE_KEY(id);
 }

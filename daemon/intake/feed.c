@@ -17,6 +17,7 @@
 
 #include "intake/merger.h"
 #include "intake/messages.h"
+#include "protocol/checked.h"
 
 #define SLICE_BYTES (1u << 20)           /* decoded before other sessions have their turn */
 #define BUSY_BYTES (4u * TT_CHUNK_BYTES) /* found so much: look again at once */
@@ -55,6 +56,10 @@ struct TtFeed {
     TtMerger *merger;
     GPtrArray *recorders; /* of TtRecorder, until it begins; or NULL */
     TtTape *tape;         /* NULL: nobody records */
+    TtJournal *journal;   /* NULL: none */
+    TtRecorder *journal_recorder;
+    TtResumption resumption;
+    gboolean is_closing; /* the daemon ends: its journal stays for the next */
     TtStampClock clock;
     TtBudget *backlog;
     gsize ahead_max;
@@ -500,6 +505,7 @@ void tt_feed_leave_recorder(TtFeed *feed, TtRecorder *recorder) {
 }
 
 void tt_feed_close(TtFeed *feed, gint64 deadline_us) {
+    feed->is_closing = TRUE;
     if (is_over(feed))
         return;
     tt_feed_catch_up(feed, deadline_us, NULL);
@@ -510,6 +516,8 @@ void tt_feed_close(TtFeed *feed, gint64 deadline_us) {
     tt_merger_wake_writers(feed->merger);
     if (feed->cause == CAUSE_NONE)
         begin_end(feed, CAUSE_LOST);
+    /* And so does the next hook, of a program that is far from its next chunk. */
+    atomic_store_explicit(&get_control(feed)->is_recording, 0, memory_order_relaxed);
     finish_end(feed);
 }
 
@@ -522,14 +530,72 @@ static void note_sleep(gpointer data) {
         add_doubt(feed, ASLEEP);
 }
 
+/* It cannot be written, or is too long: the session goes on without. */
+static void on_journal_failed(gpointer data) {
+    TtFeed *feed = data;
+
+    tt_feed_leave_recorder(feed, feed->journal_recorder);
+}
+
+static void free_journal(TtFeed *feed, gboolean is_kept) {
+    g_clear_pointer(&feed->journal_recorder, tt_recorder_free);
+    tt_journal_free(g_steal_pointer(&feed->journal), is_kept);
+}
+
+static void on_journal_done(gpointer data, guint64 bytes, const GError *error) {
+    (void)bytes;
+    (void)error;
+    free_journal(data, FALSE);
+}
+
+static void unref_recorder(gpointer data) { tt_recorder_unref(data); }
+
+/* The tape is to hold the one reference. */
+static void begin_journal(TtFeed *feed) {
+    static const TtRecorderCalls calls = {.failed = on_journal_failed, .done = on_journal_done};
+
+    if (!feed->recorders)
+        feed->recorders = g_ptr_array_new_with_free_func(unref_recorder);
+    feed->journal_recorder = tt_journal_record(feed->journal, &calls, feed);
+    g_ptr_array_add(feed->recorders, feed->journal_recorder);
+}
+
+/* All that was told over earlier connections is known up to @end; the rest is missing. */
+static void resume(TtFeed *feed, const TtJournalEnd *end) {
+    TtRecordInterruption record = {
+        .first_stamp = end->stamp,
+        .stamp = feed->resumption.stamp,
+        .count = tt_saturating_sub(feed->resumption.events_before, end->event_count),
+    };
+
+    tt_session_resume(feed->session, &record);
+    tt_tape_add_interruption(feed->tape, &record);
+}
+
+static void begin_session(TtFeed *feed) {
+    gboolean is_resumed = feed->resumption.stamp > 0, is_told = FALSE;
+    TtJournalEnd end = {.stamp = feed->info->timescale.start_stamp};
+
+    feed->session = tt_session_new(feed->info, &feed->limits);
+    if (is_resumed && feed->journal)
+        is_told = tt_journal_retell(feed->journal, feed->session, &end);
+    if (feed->journal)
+        begin_journal(feed);
+    if (feed->recorders)
+        feed->tape = tt_tape_new(feed->info, feed->recorders, is_told);
+    g_clear_pointer(&feed->recorders, g_ptr_array_unref);
+    if (is_resumed)
+        resume(feed, &end);
+    /* However soon the daemon dies, it is known that there was this session. */
+    if (feed->journal)
+        tt_tape_flush(feed->tape);
+}
+
 static void begin(gpointer data) {
     TtFeed *feed = data;
 
-    feed->session = tt_session_new(feed->info, &feed->limits);
+    begin_session(feed);
     feed->merger = tt_merger_new(feed->session, &feed->clock, feed->backlog, feed->ahead_max);
-    if (feed->recorders)
-        feed->tape = tt_tape_new(feed->info, feed->recorders);
-    g_clear_pointer(&feed->recorders, g_ptr_array_unref);
     tt_merger_set_tape(feed->merger, feed->tape);
     if (feed->info->hello_flags & TT_HELLO_DORMANT)
         note_sleep(feed);
@@ -562,6 +628,8 @@ TtFeed *tt_feed_new(const TtFeedSetup *setup) {
     feed->identity = setup->process;
     feed->socket_fd = setup->socket_fd;
     feed->recorders = setup->recorders;
+    feed->journal = setup->journal;
+    feed->resumption = setup->resumption;
     feed->segments = g_array_new(FALSE, FALSE, sizeof(TtSegment));
     g_array_append_val(feed->segments, setup->segment);
     feed->control = get_control(feed);
@@ -589,6 +657,7 @@ static void free_feed(gpointer data) {
     tt_process_close(&feed->process);
     tt_merger_free(feed->merger);
     tt_tape_free(feed->tape);
+    free_journal(feed, feed->is_closing);
     tt_session_free(feed->session);
     tt_session_info_free(feed->info);
     g_array_unref(feed->segments);

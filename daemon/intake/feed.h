@@ -8,7 +8,9 @@
 #include "base/limits.h"
 #include "base/worker.h"
 #include "intake/clock.h"
+#include "intake/hello.h"
 #include "intake/intake.h"
+#include "intake/journal.h"
 #include "intake/lanes.h"
 #include "intake/process.h"
 #include "intake/recorder.h"
@@ -29,6 +31,8 @@ typedef struct TtFeedSetup {
     gsize ahead_max;      /* bytes that it may copy ahead of the merge */
     TtWorker *worker;     /* outlives it */
     GPtrArray *recorders; /* taken; of TtRecorder, that it goes to; or NULL */
+    TtJournal *journal;   /* taken; or NULL */
+    TtResumption resumption;
     guint64 order;
     /* On the worker: the session has ended, or more is known of how. */
     void (*on_ended)(TtFeed *feed, gpointer data);

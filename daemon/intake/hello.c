@@ -45,8 +45,17 @@ static guint64 get_start_stamp(const TtRecordHello *hello, const TtStampClock *c
     return MIN(hello->start_stamp, now);
 }
 
+/* The session that goes on began when its program did. */
+static void begin_earlier(TtTimescale *scale, guint64 ns) {
+    guint64 stamps = tt_timescale_stamp(scale, ns) - scale->start_stamp;
+
+    scale->start_stamp -= MIN(stamps, scale->start_stamp);
+    scale->start_realtime_ns -= MIN(ns, scale->start_realtime_ns);
+}
+
 char *tt_hello_read(TtCursor records, gint pid, const TtCalibration *calibration,
-                    TtSessionInfo **ret_info, TtStampClock *ret_clock) {
+                    TtSessionInfo **ret_info, TtStampClock *ret_clock,
+                    TtResumption *ret_resumption) {
     TtRawRecord raw;
     TtRecordHello hello;
 
@@ -73,10 +82,19 @@ char *tt_hello_read(TtCursor records, gint pid, const TtCalibration *calibration
     info->sample_bytes = hello.sample_bytes;
     info->hello_flags = (guint)hello.flags;
     info->untraced_before_ns = hello.untraced_before_ns;
+    info->clock = clock.kind;
+    info->clock_shift = clock.shift;
     if (hello.parent_session.len > 0 &&
         (hello.parent_relation == TT_RELATION_FORK || hello.parent_relation == TT_RELATION_EXEC)) {
         info->parent_relation = (TtRelation)hello.parent_relation;
         memcpy(info->parent_id, hello.parent_session.text, TT_SESSION_ID_BYTES);
+    }
+    if (info->hello_flags & TT_HELLO_RESUMED) {
+        *ret_resumption = (TtResumption){.stamp = info->timescale.start_stamp,
+                                         .events_before = hello.events_before};
+        begin_earlier(&info->timescale, hello.untraced_before_ns);
+    } else {
+        *ret_resumption = (TtResumption){0};
     }
     *ret_info = info;
     *ret_clock = clock;

@@ -6,6 +6,12 @@
 
 G_BEGIN_DECLS
 
+/* A session that goes on over a new connection. */
+typedef struct TtResumption {
+    guint64 stamp;         /* of its hello; 0: it begins */
+    guint64 events_before; /* heap events that its program wrote before, lost ones too */
+} TtResumption;
+
 /**
  * tt_hello_read:
  * @records: of the message, HELLO first; not trusted
@@ -13,12 +19,14 @@ G_BEGIN_DECLS
  * @calibration: to make the session's timescale with
  * @ret_info: (out) (transfer full): set on success only
  * @ret_clock: (out): how the session stamps; set on success only
+ * @ret_resumption: (out): set on success only
  *
  * May wait up to 20 ms, in the daemon's first moments. Any thread.
  *
  * Returns: (transfer full) (nullable): %NULL, or a sentence for the peer: why it is refused
  */
 char *tt_hello_read(TtCursor records, gint pid, const TtCalibration *calibration,
-                    TtSessionInfo **ret_info, TtStampClock *ret_clock);
+                    TtSessionInfo **ret_info, TtStampClock *ret_clock,
+                    TtResumption *ret_resumption);
 
 G_END_DECLS

@@ -187,8 +187,41 @@ static void relate(TtIntake *intake, TtSessionInfo *info, TtProcess *process) {
     tell(before, run_supersede, is_replaced);
 }
 
+static gboolean is_same_session(const TtSessionInfo *a, const TtSessionInfo *b) {
+    return memcmp(a->id, b->id, sizeof a->id) == 0 && a->pid == b->pid && a->clock == b->clock &&
+           a->clock_shift == b->clock_shift;
+}
+
+/* Where a session is to be kept. Of one that goes on, and whose beginning is there, the info
+ * becomes what it was then. */
+static TtJournal *open_journal(TtIntake *intake, TtSessionInfo **info, gboolean is_resumed,
+                               gboolean *ret_is_told) {
+    const char *dir = intake->options.journal_dir;
+
+    *ret_is_told = FALSE;
+    if (!dir)
+        return NULL;
+    TtJournal *journal = tt_journal_open(dir, (*info)->id, is_resumed);
+    if (!journal || !is_resumed)
+        return journal;
+
+    TtSessionInfo *told = tt_journal_read_info(journal);
+    if (!told || !is_same_session(told, *info)) {
+        tt_session_info_free(told);
+        tt_journal_free(journal, FALSE);
+        return tt_journal_open(dir, (*info)->id, FALSE);
+    }
+    tt_session_info_free(*info);
+    *info = told;
+    *ret_is_told = TRUE;
+    return journal;
+}
+
 static void start_feed(TtIntake *intake, TtSessionInfo *info, const TtStampClock *clock,
-                       const TtProcess *process, const TtSegment *segment, int socket_fd) {
+                       const TtResumption *resumption, const TtProcess *process,
+                       const TtSegment *segment, int socket_fd) {
+    gboolean is_told;
+    TtJournal *journal = open_journal(intake, &info, resumption->stamp > 0, &is_told);
     TtFeedSetup setup = {
         .info = info,
         .clock = *clock,
@@ -198,7 +231,10 @@ static void start_feed(TtIntake *intake, TtSessionInfo *info, const TtStampClock
         .backlog = &intake->backlog,
         .ahead_max = intake->backlog.limit_bytes / SESSION_SHARE,
         .worker = choose_worker(intake),
-        .recorders = tt_intake_choose_recorders(intake, info),
+        /* Recordings begin with sessions, and this one has begun. */
+        .recorders = is_told ? NULL : tt_intake_choose_recorders(intake, info),
+        .journal = journal,
+        .resumption = *resumption,
         .order = ++intake->last_order,
         .on_ended = on_feed_ended,
         .data = intake->link,
@@ -215,11 +251,12 @@ static void start_feed(TtIntake *intake, TtSessionInfo *info, const TtStampClock
 static char *serve_hello(TtIntake *intake, TtCaller *caller) {
     g_autoptr(TtSessionInfo) info = NULL;
     TtStampClock clock;
+    TtResumption resumption;
     TtProcess process;
     TtSegment segment;
     int memory_fd;
     char *refusal = tt_hello_read(caller->records, caller->credentials.pid, &intake->calibration,
-                                  &info, &clock);
+                                  &info, &clock, &resumption);
 
     if (refusal)
         return refusal;
@@ -250,7 +287,8 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
         tt_process_close(&process);
         return g_strdup("The lanes could not be sent");
     }
-    start_feed(intake, g_steal_pointer(&info), &clock, &process, &segment, caller->socket_fd);
+    start_feed(intake, g_steal_pointer(&info), &clock, &resumption, &process, &segment,
+               caller->socket_fd);
     return NULL;
 }
 

@@ -24,6 +24,7 @@ typedef struct TtIntakeOptions {
     gsize memory_limit_bytes; /* of all sessions together; 0: the default */
     gsize history_blocks;     /* freed lifecycles kept per session */
     guint ended_sessions;     /* how many that ended are kept */
+    const char *journal_dir;  /* where sessions are kept for the next daemon; NULL: nowhere */
 } TtIntakeOptions;
 
 /* A program asked for its own export over the events socket (records EXPORT). The callee owns @fd
@@ -39,6 +40,16 @@ typedef void (*TtExportRequest)(gpointer data, const guint8 *session_id, TtExpor
  */
 TtIntake *tt_intake_new(int listen_fd, const TtIntakeOptions *options, TtExportRequest on_export,
                         gpointer data);
+
+/**
+ * tt_intake_prepare_journals:
+ * @dir: of TtIntakeOptions; made where it is not there
+ * @error: of G_FILE_ERROR
+ *
+ * Before tt_intake_new(). Gives up the oldest of what earlier daemons left there of processes that
+ * are no more.
+ */
+gboolean tt_intake_prepare_journals(const char *dir, GError **error);
 
 /* Stops accepting, applies all that was accepted, ends the sessions, frees all. */
 void tt_intake_free(TtIntake *intake);

@@ -22,7 +22,9 @@
 
 struct TtRecorder {
     int fd;
-    off_t start; /* where the descriptor stood */
+    off_t start;       /* where the descriptor stood, or the file's beginning */
+    guint64 max_bytes; /* 0: as many as there is room for */
+    gboolean goes_on;  /* no end is written */
     TtRecorderCalls calls;
     gpointer data;
     GMainContext *context;
@@ -101,8 +103,11 @@ static void fail(TtRecorder *recorder) {
 static void write_bytes(TtRecorder *recorder, const void *bytes, gsize len) {
     if (recorder->failure)
         return;
-    if (tt_sink_write(recorder->sink, bytes, len, &recorder->failure) &&
-        tt_sink_flush(recorder->sink, &recorder->failure)) {
+    if (recorder->max_bytes > 0 && recorder->written_bytes + len > recorder->max_bytes)
+        g_set_error_literal(&recorder->failure, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
+                            "it is as long as it may be");
+    else if (tt_sink_write(recorder->sink, bytes, len, &recorder->failure) &&
+             tt_sink_flush(recorder->sink, &recorder->failure)) {
         recorder->written_bytes += len;
         return;
     }
@@ -169,7 +174,8 @@ static gpointer run_recorder(gpointer data) {
     gboolean is_over = FALSE;
 
     tt_section_write_head(&head);
-    write_bytes(recorder, &head, sizeof head);
+    if (recorder->written_bytes == 0)
+        write_bytes(recorder, &head, sizeof head);
     while (!is_over) {
         g_autofree Parcel *parcel = g_async_queue_pop(recorder->queue);
 
@@ -180,7 +186,8 @@ static gpointer run_recorder(gpointer data) {
     if (!recorder->failure && g_atomic_int_get(&recorder->has_failed))
         g_set_error_literal(&recorder->failure, G_IO_ERROR, G_IO_ERROR_BUSY,
                             "it could not be written as fast as events came");
-    write_finish(recorder);
+    if (!recorder->goes_on)
+        write_finish(recorder);
     g_clear_pointer(&recorder->sink, tt_sink_free);
     close(recorder->fd);
     g_source_attach(recorder->ending, recorder->context);
@@ -202,11 +209,10 @@ static void drop_source(GSource *source) {
     g_source_unref(source);
 }
 
-TtRecorder *tt_recorder_new(int fd, const TtRecorderCalls *calls, gpointer data) {
+static TtRecorder *make_recorder(int fd, const TtRecorderCalls *calls, gpointer data) {
     TtRecorder *recorder = g_new0(TtRecorder, 1);
 
     recorder->fd = fd;
-    recorder->start = MAX(lseek(fd, 0, SEEK_CUR), 0);
     recorder->calls = *calls;
     recorder->data = data;
     recorder->context = g_main_context_ref_thread_default();
@@ -217,6 +223,29 @@ TtRecorder *tt_recorder_new(int fd, const TtRecorderCalls *calls, gpointer data)
     g_atomic_ref_count_init(&recorder->refs);
     recorder->failing = make_source(recorder, tell_failed);
     recorder->ending = make_source(recorder, tell_end);
+    return recorder;
+}
+
+TtRecorder *tt_recorder_new(int fd, const TtRecorderCalls *calls, gpointer data) {
+    TtRecorder *recorder = make_recorder(fd, calls, data);
+
+    recorder->start = MAX(lseek(fd, 0, SEEK_CUR), 0);
+    recorder->thread = g_thread_new("recorder", run_recorder, recorder);
+    return recorder;
+}
+
+TtRecorder *tt_recorder_new_at(int fd, const TtRecorderStart *start, const TtRecorderCalls *calls,
+                               gpointer data) {
+    TtRecorder *recorder = make_recorder(fd, calls, data);
+
+    recorder->max_bytes = start->max_bytes;
+    recorder->goes_on = start->goes_on;
+    recorder->written_bytes = start->whole_bytes;
+    if (start->whole_bytes > 0)
+        g_hash_table_insert(recorder->guesses, GUINT_TO_POINTER(1),
+                            g_memdup2(start->guess, sizeof *start->guess));
+    cut_to_whole(recorder);
+    (void)lseek(fd, (off_t)start->whole_bytes, SEEK_SET);
     recorder->thread = g_thread_new("recorder", run_recorder, recorder);
     return recorder;
 }

@@ -5,6 +5,7 @@
 
 #include <gio/gio.h>
 
+#include "intake/columns.h"
 #include "protocol/decode.h"
 #include "protocol/recording.h"
 
@@ -43,6 +44,18 @@ typedef struct TtRecorderCalls {
  * Returns: (transfer full): with one reference, that of who made it
  */
 TtRecorder *tt_recorder_new(int fd, const TtRecorderCalls *calls, gpointer data);
+
+/* Of a file of one session, which may be written on later: it is not brought to an end. */
+typedef struct TtRecorderStart {
+    guint64 whole_bytes;  /* of the file: so much is there, the rest is cut off; 0: it begins */
+    guint64 max_bytes;    /* it fails rather than grow beyond; 0: no matter */
+    const TtGuess *guess; /* of its session, there */
+    gboolean goes_on;
+} TtRecorderStart;
+
+/* The same, at @start. */
+TtRecorder *tt_recorder_new_at(int fd, const TtRecorderStart *start, const TtRecorderCalls *calls,
+                               gpointer data);
 
 /* Any thread, as all but tt_recorder_free. Each session that is recorded holds one; when the last
  * is given up the recording is brought to its end. */

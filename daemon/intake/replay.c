@@ -87,6 +87,11 @@ static gboolean scan_steps(TtCursor steps, Told *told) {
     while ((r = tt_decode_framed(&steps, &raw)) == TT_ITEM_RECORD) {
         TtRecordState state;
 
+        if (raw.number == TT_RECORD_INTERRUPTION) {
+            told->has_ended = FALSE;
+            told->card->summary.state = TT_SESSION_RUNNING;
+            told->card->summary.exit_status = -1;
+        }
         if (raw.number != TT_RECORD_STATE)
             continue;
         if (tt_decode_state(&raw, &state) < 0 || state.exit_status > G_MAXINT)

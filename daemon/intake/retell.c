@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "intake/order.h"
+#include "protocol/checked.h"
 #include "protocol/events.h"
 
 #define SHIFT_MAX 63
@@ -18,6 +19,7 @@ struct TtRetelling {
     gboolean is_at_instant, is_damaged;
     guint thread_count; /* as far as they are known */
     guint64 last_stamp; /* of the last event that was told */
+    guint64 told_count; /* of them all, lost ones too */
     TtGuess guess;
     TtEvent *events; /* of the section; TT_SECTION_EVENTS_MAX */
     gsize event_at, event_count;
@@ -47,7 +49,8 @@ static gboolean is_sound(const TtRecordSession *record) {
     return record->id.len == TT_SESSION_ID_BYTES &&
            (record->parent_session.len == 0 || record->parent_session.len == TT_SESSION_ID_BYTES) &&
            record->pid <= G_MAXINT && record->own_pid <= G_MAXINT && record->shift <= SHIFT_MAX &&
-           record->start_stamp <= STAMP_MAX &&
+           record->start_stamp <= STAMP_MAX && record->clock <= TT_CLOCK_MONOTONIC &&
+           record->clock_shift <= SHIFT_MAX &&
            memchr(record->executable.text, 0, record->executable.len) == NULL;
 }
 
@@ -89,6 +92,8 @@ TtSessionInfo *tt_retell_read_info(TtCursor *steps) {
     info->sample_bytes = record.sample_bytes;
     info->hello_flags = (guint)record.flags;
     info->untraced_before_ns = record.untraced_before_ns;
+    info->clock = (TtClock)record.clock;
+    info->clock_shift = (guint)record.clock_shift;
     if (record.parent_session.len > 0 && (record.parent_relation == TT_RELATION_FORK ||
                                           record.parent_relation == TT_RELATION_EXEC)) {
         info->parent_relation = (TtRelation)record.parent_relation;
@@ -150,6 +155,7 @@ static int take_run(TtRetelling *retelling, const TtRawRecord *raw) {
     for (gsize i = 0; i < run.count; i++)
         events[i].thread = (guint16)run.thread;
     retelling->event_at += run.count;
+    retelling->told_count += run.count;
     retelling->last_stamp = events[run.count - 1].stamp;
     return give(retelling, events, (guint)run.count, run.is_held);
 }
@@ -164,6 +170,9 @@ static int take_placed(TtRetelling *retelling, const TtRawRecord *raw, TtCursor 
         (record.number != TT_RECORD_MARK && placed.thread >= retelling->thread_count))
         return -EBADMSG;
 
+    TtRecordGap gap;
+    if (record.number == TT_RECORD_GAP && tt_decode_gap(&record, &gap) == 0)
+        retelling->told_count = tt_saturating_add(retelling->told_count, gap.count);
     TtEvent item = {.stamp = placed.stamp,
                     .addr = (guint64)(guintptr)record.fields.at,
                     .size = tt_cursor_left(&record.fields),
@@ -177,6 +186,7 @@ static int take_loss(TtRetelling *retelling, const TtRawRecord *raw) {
 
     if (tt_decode_loss(raw, &loss) < 0 || loss.thread >= retelling->thread_count)
         return -EBADMSG;
+    retelling->told_count = tt_saturating_add(retelling->told_count, loss.count);
     TtEvent item = {.stamp = loss.stamp,
                     .size = loss.count,
                     .thread = (guint16)loss.thread,
@@ -276,6 +286,21 @@ static int take_dropped(TtRetelling *retelling, const TtRawRecord *raw) {
     return 0;
 }
 
+static int take_interruption(TtRetelling *retelling, const TtRawRecord *raw) {
+    TtRecordInterruption record;
+
+    if (tt_decode_interruption(raw, &record) < 0)
+        return -EBADMSG;
+    tt_order_release(&retelling->order, retelling->until_stamp);
+    if (record.stamp > retelling->until_stamp) {
+        retelling->is_at_instant = TRUE;
+        return 0;
+    }
+    retelling->told_count = tt_saturating_add(retelling->told_count, record.count);
+    tt_session_resume(retelling->session, &record);
+    return 0;
+}
+
 static int take_state(TtRetelling *retelling, const TtRawRecord *raw) {
     TtRecordState record;
 
@@ -312,6 +337,8 @@ static int take_step(TtRetelling *retelling, const TtRawRecord *raw, TtCursor *s
         return take_doubt(retelling, raw);
     case TT_RECORD_DROPPED:
         return take_dropped(retelling, raw);
+    case TT_RECORD_INTERRUPTION:
+        return take_interruption(retelling, raw);
     case TT_RECORD_STATE:
         return take_state(retelling, raw);
     default:
@@ -355,3 +382,9 @@ gboolean tt_retelling_finish(TtRetelling *retelling) {
 gboolean tt_retelling_is_at_instant(const TtRetelling *retelling) {
     return retelling->is_at_instant;
 }
+
+guint64 tt_retelling_get_last_stamp(const TtRetelling *retelling) { return retelling->last_stamp; }
+
+guint64 tt_retelling_get_event_count(const TtRetelling *retelling) { return retelling->told_count; }
+
+const TtGuess *tt_retelling_get_guess(const TtRetelling *retelling) { return &retelling->guess; }

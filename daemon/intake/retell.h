@@ -32,6 +32,13 @@ gboolean tt_retelling_take(TtRetelling *retelling, TtSection *section);
 /* Has all told been applied. FALSE: something was damaged. */
 gboolean tt_retelling_finish(TtRetelling *retelling);
 
+/* What has been told so far: the stamp of the last event, and heap events, lost ones too. */
+guint64 tt_retelling_get_last_stamp(const TtRetelling *retelling);
+guint64 tt_retelling_get_event_count(const TtRetelling *retelling);
+
+/* Against what the next section's columns are told. */
+const TtGuess *tt_retelling_get_guess(const TtRetelling *retelling);
+
 /* Whether it stopped short, at the instant that was wanted. */
 gboolean tt_retelling_is_at_instant(const TtRetelling *retelling);
 

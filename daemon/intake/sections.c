@@ -294,3 +294,7 @@ gboolean tt_section_read(TtSectionReader *reader, TtSection *ret_section) {
     }
     return unpack(reader, (gsize)len) && split(reader->content, (gsize)len, ret_section);
 }
+
+guint64 tt_section_reader_get_position(const TtSectionReader *reader) {
+    return reader->position - (reader->piece_len - reader->piece_at);
+}

@@ -62,4 +62,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtSectionReader, tt_section_reader_free)
  * and nothing after it can be read. */
 gboolean tt_section_read(TtSectionReader *reader, TtSection *ret_section);
 
+/* Where in the file what is read next begins. */
+guint64 tt_section_reader_get_position(const TtSectionReader *reader);
+
 G_END_DECLS

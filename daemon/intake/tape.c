@@ -104,6 +104,8 @@ static void add_beginning(TtTape *tape, const TtSessionInfo *info) {
         .parent_session = {(const char *)info->parent_id, has_parent ? sizeof info->parent_id : 0},
         .parent_relation = info->parent_relation,
         .untraced_before_ns = info->untraced_before_ns,
+        .clock = info->clock,
+        .clock_shift = info->clock_shift,
     };
 
     ADD(tape, session, &record);
@@ -111,7 +113,7 @@ static void add_beginning(TtTape *tape, const TtSessionInfo *info) {
         ADD(tape, argument, &(TtRecordArgument){.text = string_of(*word)});
 }
 
-TtTape *tt_tape_new(const TtSessionInfo *info, GPtrArray *recorders) {
+TtTape *tt_tape_new(const TtSessionInfo *info, GPtrArray *recorders, gboolean is_begun) {
     TtTape *tape = g_new0(TtTape, 1);
 
     tape->places = g_array_new(FALSE, FALSE, sizeof(Place));
@@ -128,7 +130,8 @@ TtTape *tt_tape_new(const TtSessionInfo *info, GPtrArray *recorders) {
     tape->batch = tt_batch_new();
     tape->doubts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     tape->last_stamp = info->timescale.start_stamp;
-    add_beginning(tape, info);
+    if (!is_begun)
+        add_beginning(tape, info);
     return tape;
 }
 
@@ -293,6 +296,11 @@ void tt_tape_add_dropped(TtTape *tape, guint64 count) {
         return;
     tape->dropped_count = count;
     ADD(tape, dropped, &(TtRecordDropped){.count = count});
+}
+
+void tt_tape_add_interruption(TtTape *tape, const TtRecordInterruption *record) {
+    if (tape)
+        ADD(tape, interruption, record);
 }
 
 void tt_tape_add_end(TtTape *tape, TtSessionState state, gint exit_status) {

@@ -16,8 +16,9 @@ typedef struct TtTape TtTape;
  * tt_tape_new:
  * @info: what the session was made of
  * @recorders: (element-type TtRecorder): that it goes to; referenced
+ * @is_begun: its beginning is there already
  */
-TtTape *tt_tape_new(const TtSessionInfo *info, GPtrArray *recorders);
+TtTape *tt_tape_new(const TtSessionInfo *info, GPtrArray *recorders, gboolean is_begun);
 
 /* Hands over what it has, and lets go of its recorders. */
 void tt_tape_free(TtTape *tape);
@@ -48,6 +49,7 @@ void tt_tape_add_thread_name(TtTape *tape, guint16 thread, TtString name);
 void tt_tape_add_mark(TtTape *tape, guint64 stamp, TtString name);
 void tt_tape_add_doubt(TtTape *tape, const char *sentence);
 void tt_tape_add_dropped(TtTape *tape, guint64 count);
+void tt_tape_add_interruption(TtTape *tape, const TtRecordInterruption *record);
 void tt_tape_add_end(TtTape *tape, TtSessionState state, gint exit_status);
 
 G_END_DECLS

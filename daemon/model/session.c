@@ -126,6 +126,14 @@ void tt_session_end_module(TtSession *session, const TtRecordModuleGone *record)
     tt_modules_end(&session->modules, record);
 }
 
+gboolean tt_session_has_stack(const TtSession *session, guint64 id) {
+    return id <= G_MAXUINT32 && tt_stacks_read_flags(session->stacks, (guint32)id) != 0;
+}
+
+gboolean tt_session_has_module(const TtSession *session, guint64 id) {
+    return tt_modules_find_row(&session->modules, id) != TT_MODULE_ROW_NONE;
+}
+
 guint16 tt_session_get_thread(TtSession *session, guint lane, guint32 tid) {
     return tt_threads_get(&session->threads, lane, tid);
 }
@@ -280,7 +288,8 @@ void tt_session_leave_scope(TtSession *session, guint16 thread, const TtRecordSc
 
 /* ---- Loss, doubt, end ---- */
 
-void tt_session_add_gap(TtSession *session, guint16 thread, const TtRecordGap *record) {
+/* @thread: TT_NONE: all */
+static void add_gap_row(TtSession *session, guint32 thread, const TtRecordGap *record) {
     guint64 first_stamp = MIN(record->first_stamp, record->stamp);
     guint64 limit = session->start_stamp + TT_TICKS_MAX;
     TtGapRow row = {.thread = thread,
@@ -288,13 +297,7 @@ void tt_session_add_gap(TtSession *session, guint16 thread, const TtRecordGap *r
                     .last_ns = MIN(record->stamp, limit),
                     .dropped_events = MIN(record->count, TT_SUM_MAX)};
 
-    tt_session_advance(session, record->stamp);
     session->gap_events = MIN(session->gap_events + row.dropped_events, TT_SUM_MAX);
-    /* What was lost may be the end of it, or the next allocation. */
-    tt_session_reopen(session, thread);
-    tt_index_tidy(&session->index);
-    session->threads.threads[thread].last_id = 0;
-
     if (session->gaps->len < GAPS_MAX) {
         g_array_append_val(session->gaps, row);
         return;
@@ -302,6 +305,33 @@ void tt_session_add_gap(TtSession *session, guint16 thread, const TtRecordGap *r
     TtGapRow *last = &g_array_index(session->gaps, TtGapRow, session->gaps->len - 1);
     last->last_ns = MAX(last->last_ns, row.last_ns);
     last->dropped_events = MIN(last->dropped_events + row.dropped_events, TT_SUM_MAX);
+}
+
+/* What was lost may be the end of it, or the next allocation. */
+static void forget_open(TtSession *session, guint16 thread) {
+    tt_session_reopen(session, thread);
+    session->threads.threads[thread].last_id = 0;
+}
+
+void tt_session_add_gap(TtSession *session, guint16 thread, const TtRecordGap *record) {
+    tt_session_advance(session, record->stamp);
+    forget_open(session, thread);
+    tt_index_tidy(&session->index);
+    add_gap_row(session, thread, record);
+}
+
+void tt_session_resume(TtSession *session, const TtRecordInterruption *record) {
+    TtRecordGap gap = {
+        .first_stamp = record->first_stamp, .stamp = record->stamp, .count = record->count};
+
+    session->state = TT_SESSION_RUNNING;
+    session->exit_status = -1;
+    session->dropped_events = 0; /* what lanes counted so is in the record's count */
+    tt_session_advance(session, record->stamp);
+    for (guint32 i = 0; i < session->threads.count; i++)
+        forget_open(session, (guint16)i);
+    tt_index_tidy(&session->index);
+    add_gap_row(session, TT_NONE, &gap);
 }
 
 void tt_session_set_dropped(TtSession *session, guint64 dropped_events) {

@@ -62,6 +62,8 @@ typedef struct TtSessionInfo {
     TtRelation parent_relation;
     guint8 parent_id[TT_SESSION_ID_BYTES]; /* meaningful unless TT_RELATION_NONE */
     guint64 untraced_before_ns;
+    TtClock clock; /* of the stamps, a clock that the model never reads; */
+    guint clock_shift;
 } TtSessionInfo;
 
 TtSessionInfo *tt_session_info_copy(const TtSessionInfo *info);
@@ -126,6 +128,10 @@ gboolean tt_session_define_module(TtSession *session, const TtRecordModule *reco
 gboolean tt_session_define_segment(TtSession *session, const TtRecordSegment *record);
 void tt_session_end_module(TtSession *session, const TtRecordModuleGone *record);
 
+/* Is an id defined? */
+gboolean tt_session_has_stack(const TtSession *session, guint64 id);
+gboolean tt_session_has_module(const TtSession *session, guint64 id);
+
 /* The index of the thread with this kernel tid that writes lane @lane now; made when it is new. A
  * tid that comes back in another lane, or in the same one after tt_session_end_thread, is another
  * thread. Indices go up to 65534, then one thread "other" serves all. */
@@ -148,6 +154,10 @@ void tt_session_name_block(TtSession *session, guint16 thread, const TtRecordVar
 void tt_session_enter_scope(TtSession *session, guint16 thread, const TtRecordScopeEnter *record);
 void tt_session_leave_scope(TtSession *session, guint16 thread, const TtRecordScopeLeave *record);
 void tt_session_add_gap(TtSession *session, guint16 thread, const TtRecordGap *record);
+
+/* The session goes on after a time of which nothing is known of any thread: from @first_stamp to
+ * @stamp, in which at least @count events were lost. One that had ended as lost runs again. */
+void tt_session_resume(TtSession *session, const TtRecordInterruption *record);
 
 /* Sets the number of events known dropped and not declared by a gap (lanes' live counters). */
 void tt_session_set_dropped(TtSession *session, guint64 dropped_events);

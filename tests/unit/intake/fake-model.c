@@ -57,7 +57,7 @@ void tt_session_free(TtSession *session) {
 
 const TtSessionInfo *tt_session_get_info(const TtSession *session) { return session->info; }
 
-static gboolean knows_stack(TtSession *session, guint64 id) {
+static gboolean knows_stack(const TtSession *session, guint64 id) {
     return id < TT_STACK_FIRST || g_hash_table_contains(session->stacks, (gpointer)(guintptr)id);
 }
 
@@ -91,6 +91,16 @@ gboolean tt_session_define_stack(TtSession *session, const TtRecordStack *record
     session->unknown_stacks += !knows_stack(session, record->parent);
     return g_hash_table_insert(session->stacks, (gpointer)(guintptr)record->id,
                                g_memdup2(record, sizeof *record));
+}
+
+gboolean tt_session_has_stack(const TtSession *session, guint64 id) {
+    return knows_stack(session, id);
+}
+
+gboolean tt_session_has_module(const TtSession *session, guint64 id) {
+    (void)session;
+    (void)id;
+    return FALSE;
 }
 
 gboolean tt_session_define_module(TtSession *session, const TtRecordModule *record) {
@@ -148,6 +158,10 @@ void tt_session_leave_scope(TtSession *session, guint16 thread, const TtRecordSc
 void tt_session_add_gap(TtSession *session, guint16 thread, const TtRecordGap *record) {
     session->lost += record->count;
     say(session, "thread %u gap of %" G_GUINT64_FORMAT, thread, record->count);
+}
+
+void tt_session_resume(TtSession *session, const TtRecordInterruption *record) {
+    say(session, "interruption of %" G_GUINT64_FORMAT, record->count);
 }
 
 void tt_session_set_dropped(TtSession *session, guint64 dropped_events) {
