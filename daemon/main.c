@@ -145,6 +145,7 @@ static gboolean start(Root *root, const Options *options, GError **error) {
     clean_environment();
     root->intake =
         tt_intake_new(g_steal_fd(&root->service.events_fd), &intake_options, on_export, root);
+    tt_intake_adopt(root->intake, root->service.stored);
     root->exporter = tt_exporter_new(root->intake);
     root->control =
         tt_control_new(g_steal_fd(&root->service.control_fd), root->intake, root->exporter, error);
@@ -167,9 +168,9 @@ static int serve(const Options *options) {
     g_unix_signal_add(SIGTERM, on_signal, root.loop);
     g_unix_signal_add(SIGINT, on_signal, root.loop);
     if (start(&root, options, &error)) {
-        tt_service_notify("READY=1");
+        tt_manager_notify("READY=1");
         g_main_loop_run(root.loop);
-        tt_service_notify("STOPPING=1");
+        tt_manager_notify("STOPPING=1");
         g_thread_unref(g_thread_new("end", end_in_time, NULL));
     } else {
         g_printerr("tt-daemon: %s\n", error->message);

@@ -18,6 +18,7 @@
 #include "protocol/wire.h"
 
 #define FIRST_PASSED_FD 3 /* sd_listen_fds(3) */
+#define PASSED_MAX 65536
 #define BACKLOG 4096
 #define LOCK_FILE ".lock"
 
@@ -57,7 +58,8 @@ static int count_passed(char ***ret_names) {
     int passed = 0;
 
     if (pid && count && g_ascii_string_to_unsigned(pid, 10, 0, G_MAXINT, &number, NULL) &&
-        (pid_t)number == getpid() && g_ascii_string_to_unsigned(count, 10, 0, 64, &number, NULL)) {
+        (pid_t)number == getpid() &&
+        g_ascii_string_to_unsigned(count, 10, 0, PASSED_MAX, &number, NULL)) {
         passed = (int)number;
         *ret_names =
             g_strsplit(g_getenv("LISTEN_FDNAMES") ? g_getenv("LISTEN_FDNAMES") : "", ":", -1);
@@ -66,6 +68,13 @@ static int count_passed(char ***ret_names) {
     g_unsetenv("LISTEN_FDS");
     g_unsetenv("LISTEN_FDNAMES");
     return passed;
+}
+
+/* Not a socket that we listen at: what an earlier daemon left to be kept. */
+static void keep(TtService *service, const char *name, int fd) {
+    TtStored stored = {g_strdup(name ? name : ""), fd};
+
+    g_array_append_val(service->stored, stored);
 }
 
 static gboolean adopt(TtService *service, int passed, char **names, GError **error) {
@@ -82,6 +91,8 @@ static gboolean adopt(TtService *service, int passed, char **names, GError **err
         else if (service->control_fd < 0 && is_listening(fd, SOCK_STREAM) &&
                  is_named(fd, name, "control", TT_CONTROL_SOCKET))
             service->control_fd = fd;
+        else
+            keep(service, name, fd);
     }
     if (service->events_fd >= 0 && service->control_fd >= 0)
         return TRUE;
@@ -208,11 +219,17 @@ static gboolean make_sockets(TtService *service, const char *socket_dir, GError 
     return TRUE;
 }
 
+static void clear_stored(gpointer data) { g_free(((TtStored *)data)->name); }
+
 gboolean tt_service_open(TtService *service, const char *socket_dir, GError **error) {
     g_auto(GStrv) names = NULL;
     gboolean is_open;
 
-    *service = (TtService){.events_fd = -1, .control_fd = -1, .lock_fd = -1};
+    *service = (TtService){.events_fd = -1,
+                           .control_fd = -1,
+                           .lock_fd = -1,
+                           .stored = g_array_new(FALSE, FALSE, sizeof(TtStored))};
+    g_array_set_clear_func(service->stored, clear_stored);
     int passed = count_passed(&names);
     is_open = passed > 0 ? adopt(service, passed, names, error)
                          : make_sockets(service, socket_dir, error);
@@ -241,22 +258,5 @@ void tt_service_close(TtService *service) {
     /* Last: whoever gets the lock finds no sockets of ours. The file stays; two could hold locks on
      * one that was removed and made again. */
     close_fd(&service->lock_fd);
-}
-
-void tt_service_notify(const char *state) {
-    const char *path = g_getenv("NOTIFY_SOCKET");
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-    if (!path || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof address.sun_path)
-        return;
-    memcpy(address.sun_path, path, strlen(path));
-    if (path[0] == '@')
-        address.sun_path[0] = '\0';
-
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return;
-    (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
-                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
-    close(fd);
+    g_clear_pointer(&service->stored, g_array_unref);
 }

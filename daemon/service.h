@@ -2,7 +2,7 @@
 /* The daemon's place in the system: its two sockets, and the service manager. */
 #pragma once
 
-#include <glib.h>
+#include "base/manager.h"
 
 G_BEGIN_DECLS
 
@@ -21,6 +21,7 @@ typedef struct TtService {
     int lock_fd;
     char *events_path;
     char *control_path;
+    GArray *stored; /* of TtStored: kept for us by the service manager; names are ours */
 } TtService;
 
 /**
@@ -35,8 +36,5 @@ gboolean tt_service_open(TtService *service, const char *socket_dir, GError **er
 
 /* Removes the sockets that it made, and closes what nobody took. */
 void tt_service_close(TtService *service);
-
-/* Tells the service manager, if there is one: "READY=1", "STOPPING=1". */
-void tt_service_notify(const char *state);
 
 G_END_DECLS

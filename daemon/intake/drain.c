@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "intake/order.h"
 #include "protocol/checked.h"
 
 #define DAMAGED "A lane's data was damaged: what a thread did after that is missing"
@@ -336,4 +337,98 @@ gboolean tt_lane_decode(TtLane *lane, TtDrain *drain) {
         drain->decoded_bytes += (gsize)(lane->reader.cursor.at - start);
     }
     return TRUE;
+}
+
+/* ---- After an earlier daemon ---- */
+
+/* The head of chunk @number, if that lies in its place. */
+static gboolean read_head(const TtLane *lane, guint64 number, TtChunkHead *ret_head) {
+    memcpy(ret_head, lane->chunks + number * TT_CHUNK_BYTES % lane->ring_bytes, sizeof *ret_head);
+    return ret_head->magic == TT_CHUNK_MAGIC && ret_head->number == number;
+}
+
+/* The chunk in which the first event lies that is not known; or the oldest there is. Nothing where
+ * @last is none. The writer may be about to begin the one after @last. */
+static guint64 find_chunk(const TtLane *lane, guint64 last, guint64 told_count) {
+    guint64 ring_chunks = lane->ring_bytes / TT_CHUNK_BYTES;
+    guint64 oldest = tt_saturating_sub(last + 2, ring_chunks), number = last;
+    TtChunkHead head;
+
+    if (!read_head(lane, last, &head))
+        return G_MAXUINT64;
+    while (head.events_before > told_count && number > oldest && read_head(lane, number - 1, &head))
+        number--;
+    return number;
+}
+
+static void copy_up_to(TtLane *lane, TtDrain *drain, guint64 published) {
+    while (lane->position < published) {
+        guint64 chunk_end = lane->position - lane->position % TT_CHUNK_BYTES + TT_CHUNK_BYTES;
+        gsize len = (gsize)(MIN(chunk_end, published) - lane->position);
+
+        tt_budget_force(drain->backlog, len);
+        drain->waiting_bytes += len;
+        copy_piece(lane, len);
+    }
+}
+
+/* Passes over the first @count heap events of the chunk. What is defined among them is applied,
+ * which does no harm where it is known. */
+static void skip_events(TtLane *lane, TtDrain *drain, guint64 count) {
+    TtEvent event;
+    TtRawRecord raw;
+    TtRecordGap gap;
+    int r;
+
+    while (count > 0 && (r = tt_chunk_reader_next(&lane->reader, &event, &raw)) > TT_ITEM_END) {
+        if (r == TT_ITEM_EVENT) {
+            lane->last_stamp = MAX(lane->last_stamp, event.stamp);
+            count--;
+        } else if (raw.number == TT_RECORD_GAP && tt_decode_gap(&raw, &gap) == 0) {
+            count = tt_saturating_sub(count, gap.count);
+        } else if (!tt_order_has_place(raw.number)) {
+            (void)take_record(lane, drain, &raw);
+        }
+    }
+}
+
+static void begin_again(TtLane *lane, TtDrain *drain, guint64 told_count) {
+    const TtPiece *piece = g_queue_peek_head(&lane->pieces);
+
+    lane->event_count = told_count;
+    lane->gap_count =
+        atomic_load_explicit(&lane->control->dropped_events, memory_order_relaxed); /* declared */
+    lane->piece_end = piece->position + piece->len;
+    if (!begin_chunk(lane, drain, piece))
+        close_damaged(lane, drain);
+    else if (lane->owed_count == 0)
+        skip_events(lane, drain, tt_saturating_sub(told_count, lane->reader.head.events_before));
+}
+
+void tt_lane_resume(TtLane *lane, TtDrain *drain, guint64 told_count) {
+    guint64 published = atomic_load_explicit(&lane->control->write_position, memory_order_acquire);
+    guint64 number;
+
+    if (published == 0)
+        return;
+    do {
+        number = find_chunk(lane, (published - 1) / TT_CHUNK_BYTES, told_count);
+        if (number == G_MAXUINT64)
+            break;
+        /* From here on the writer leaves it alone; if it has not begun to write there just now,
+         * which the next look tells. */
+        lane->position = number * TT_CHUNK_BYTES;
+        atomic_store_explicit(&lane->control->read_position, lane->position, memory_order_seq_cst);
+        copy_up_to(lane, drain, published);
+        guint64 seen = published;
+        published = atomic_load_explicit(&lane->control->write_position, memory_order_seq_cst);
+        if (published / TT_CHUNK_BYTES == seen / TT_CHUNK_BYTES)
+            break;
+        while (lane->pieces.length > 0)
+            free_first_piece(lane, drain);
+    } while (TRUE);
+    if (number == G_MAXUINT64)
+        close_damaged(lane, drain);
+    else
+        begin_again(lane, drain, told_count);
 }

@@ -65,6 +65,11 @@ typedef struct TtLane {
 TtLane *tt_lane_new(guint index, TtLaneControl *control, const guint8 *chunks, guint32 chunk_count);
 void tt_lane_free(TtLane *lane, TtDrain *drain);
 
+/* Goes on where an earlier daemon stood: after the first @told_count of the lane's heap events.
+ * What that one had read and nobody knows of any more is in the ring still, but for what the writer
+ * has since written over, which is declared. Before the first drain. */
+void tt_lane_resume(TtLane *lane, TtDrain *drain, guint64 told_count);
+
 /* The writer is gone: what is published now is all there will be. */
 void tt_lane_finish(TtLane *lane);
 

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "intake/adopt.h"
 #include "intake/merger.h"
 #include "intake/messages.h"
 #include "protocol/checked.h"
@@ -59,7 +60,8 @@ struct TtFeed {
     TtJournal *journal;   /* NULL: none */
     TtRecorder *journal_recorder;
     TtResumption resumption;
-    gboolean is_closing; /* the daemon ends: its journal stays for the next */
+    gboolean is_adopted, is_stored; /* as in TtFeedSetup */
+    gboolean is_closing;            /* the daemon ends: its journal stays for the next */
     TtStampClock clock;
     TtBudget *backlog;
     gsize ahead_max;
@@ -201,6 +203,8 @@ static void finish_end(TtFeed *feed) {
     drop_source(&feed->slice_source);
     drop_source(&feed->tick_source);
     refresh_drops(feed);
+    if (feed->is_stored)
+        tt_adopt_forget(feed->info->id, feed->segments->len);
     release_lanes(feed);
     if (feed->cause == CAUSE_PROCESS) {
         end_process(feed);
@@ -344,6 +348,8 @@ static void add_lanes(TtFeed *feed) {
                                            .chunks_per_lane = segment.chunks_per_lane,
                                            .size = segment.size},
                           fd);
+    if (feed->is_stored)
+        tt_adopt_store_lanes(feed->info->id, feed->segments->len - 1, fd);
     close(fd);
 }
 
@@ -511,8 +517,11 @@ void tt_feed_close(TtFeed *feed, gint64 deadline_us) {
     tt_feed_catch_up(feed, deadline_us, NULL);
     if (is_over(feed))
         return;
-    /* Nobody reads any more: the next chunk rings, and finds the connection broken. */
+    /* Nobody reads any more: the next chunk rings, and finds the connection broken, or the next
+     * daemon. */
     atomic_store_explicit(&get_control(feed)->wants_doorbell, 1, memory_order_seq_cst);
+    if (feed->is_stored && feed->cause == CAUSE_NONE && feed->socket_fd >= 0)
+        return;
     tt_merger_wake_writers(feed->merger);
     if (feed->cause == CAUSE_NONE)
         begin_end(feed, CAUSE_LOST);
@@ -572,20 +581,20 @@ static void resume(TtFeed *feed, const TtJournalEnd *end) {
     tt_tape_add_interruption(feed->tape, &record);
 }
 
-static void begin_session(TtFeed *feed) {
-    gboolean is_resumed = feed->resumption.stamp > 0, is_told = FALSE;
-    TtJournalEnd end = {.stamp = feed->info->timescale.start_stamp};
+/* @end: how far the session is known, where it has begun before */
+static void begin_session(TtFeed *feed, TtJournalEnd *end) {
+    gboolean has_begun = feed->is_adopted || feed->resumption.stamp > 0, is_told = FALSE;
 
     feed->session = tt_session_new(feed->info, &feed->limits);
-    if (is_resumed && feed->journal)
-        is_told = tt_journal_retell(feed->journal, feed->session, &end);
+    if (has_begun && feed->journal)
+        is_told = tt_journal_retell(feed->journal, feed->session, end);
     if (feed->journal)
         begin_journal(feed);
     if (feed->recorders)
         feed->tape = tt_tape_new(feed->info, feed->recorders, is_told);
     g_clear_pointer(&feed->recorders, g_ptr_array_unref);
-    if (is_resumed)
-        resume(feed, &end);
+    if (feed->resumption.stamp > 0)
+        resume(feed, end);
     /* However soon the daemon dies, it is known that there was this session. */
     if (feed->journal)
         tt_tape_flush(feed->tape);
@@ -593,15 +602,22 @@ static void begin_session(TtFeed *feed) {
 
 static void begin(gpointer data) {
     TtFeed *feed = data;
+    TtJournalEnd end = {.stamp = feed->info->timescale.start_stamp};
 
-    begin_session(feed);
+    begin_session(feed, &end);
+
     feed->merger = tt_merger_new(feed->session, &feed->clock, feed->backlog, feed->ahead_max);
     tt_merger_set_tape(feed->merger, feed->tape);
     if (feed->info->hello_flags & TT_HELLO_DORMANT)
         note_sleep(feed);
-    tt_merger_add_segment(feed->merger, &g_array_index(feed->segments, TtSegment, 0));
-    feed->socket_source =
-        add_source(feed, g_unix_fd_source_new(feed->socket_fd, G_IO_IN), G_SOURCE_FUNC(on_socket));
+    for (guint i = 0; i < feed->segments->len; i++)
+        tt_merger_add_segment(feed->merger, &g_array_index(feed->segments, TtSegment, i));
+    if (feed->is_adopted)
+        tt_merger_resume(feed->merger, end.lane_counts);
+    g_clear_pointer(&end.lane_counts, g_array_unref);
+    if (feed->socket_fd >= 0)
+        feed->socket_source = add_source(feed, g_unix_fd_source_new(feed->socket_fd, G_IO_IN),
+                                         G_SOURCE_FUNC(on_socket));
     feed->process_source = add_source(feed, g_unix_fd_source_new(feed->process.fd, G_IO_IN),
                                       G_SOURCE_FUNC(on_process));
     arm_tick(feed, TICK_MS);
@@ -618,7 +634,7 @@ TtFeed *tt_feed_new(const TtFeedSetup *setup) {
     feed->order = setup->order;
     feed->limits = setup->limits;
     feed->detail_bytes = setup->limits.detail_bytes;
-    feed->inode = setup->segment.inode;
+    feed->inode = g_array_index(setup->segments, TtSegment, 0).inode;
     feed->on_ended = setup->on_ended;
     feed->data = setup->data;
     feed->clock = setup->clock;
@@ -630,8 +646,9 @@ TtFeed *tt_feed_new(const TtFeedSetup *setup) {
     feed->recorders = setup->recorders;
     feed->journal = setup->journal;
     feed->resumption = setup->resumption;
-    feed->segments = g_array_new(FALSE, FALSE, sizeof(TtSegment));
-    g_array_append_val(feed->segments, setup->segment);
+    feed->is_adopted = setup->is_adopted;
+    feed->is_stored = setup->is_stored;
+    feed->segments = setup->segments;
     feed->control = get_control(feed);
     feed->told_status = -1;
     feed->summary = (TtSummary){.state = TT_SESSION_RUNNING, .exit_status = -1};

@@ -25,14 +25,16 @@ typedef struct TtFeedSetup {
     TtModelLimits limits;
     TtStampClock clock;
     TtProcess process;    /* taken */
-    int socket_fd;        /* taken; its program has been sent the lanes */
-    TtSegment segment;    /* taken */
+    int socket_fd;        /* taken; its program has been sent the lanes; -1: it closed it */
+    GArray *segments;     /* taken; of TtSegment, one at least */
     TtBudget *backlog;    /* outlives it */
     gsize ahead_max;      /* bytes that it may copy ahead of the merge */
     TtWorker *worker;     /* outlives it */
     GPtrArray *recorders; /* taken; of TtRecorder, that it goes to; or NULL */
     TtJournal *journal;   /* taken; or NULL */
     TtResumption resumption;
+    gboolean is_adopted; /* an earlier daemon had it, and its connection has stood since */
+    gboolean is_stored;  /* the service manager keeps it for the next daemon; it has a journal */
     guint64 order;
     /* On the worker: the session has ended, or more is known of how. */
     void (*on_ended)(TtFeed *feed, gpointer data);

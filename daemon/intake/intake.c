@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "intake/adopt.h"
 #include "intake/hello.h"
 #include "intake/lanes.h"
 #include "intake/messages.h"
@@ -217,46 +218,42 @@ static TtJournal *open_journal(TtIntake *intake, TtSessionInfo **info, gboolean 
     return journal;
 }
 
-static void start_feed(TtIntake *intake, TtSessionInfo *info, const TtStampClock *clock,
-                       const TtResumption *resumption, const TtProcess *process,
-                       const TtSegment *segment, int socket_fd) {
-    gboolean is_told;
-    TtJournal *journal = open_journal(intake, &info, resumption->stamp > 0, &is_told);
-    TtFeedSetup setup = {
-        .info = info,
-        .clock = *clock,
-        .process = *process,
-        .socket_fd = socket_fd,
-        .segment = *segment,
-        .backlog = &intake->backlog,
-        .ahead_max = intake->backlog.limit_bytes / SESSION_SHARE,
-        .worker = choose_worker(intake),
-        /* Recordings begin with sessions, and this one has begun. */
-        .recorders = is_told ? NULL : tt_intake_choose_recorders(intake, info),
-        .journal = journal,
-        .resumption = *resumption,
-        .order = ++intake->last_order,
-        .on_ended = on_feed_ended,
-        .data = intake->link,
-    };
-
-    tt_model_limits_init(&setup.limits);
-    setup.limits.history_blocks = intake->options.history_blocks;
-    setup.limits.detail_bytes = tt_registry_grant_bytes(intake->registry);
-    setup.limits.pinned_bytes = setup.limits.detail_bytes / PINNED_SHARE;
-    g_autoptr(TtFeed) feed = tt_feed_new(&setup);
+void tt_intake_start_feed(TtIntake *intake, TtFeedSetup *setup) {
+    setup->backlog = &intake->backlog;
+    setup->ahead_max = intake->backlog.limit_bytes / SESSION_SHARE;
+    setup->worker = choose_worker(intake);
+    setup->order = ++intake->last_order;
+    setup->on_ended = on_feed_ended;
+    setup->data = intake->link;
+    tt_model_limits_init(&setup->limits);
+    setup->limits.history_blocks = intake->options.history_blocks;
+    setup->limits.detail_bytes = tt_registry_grant_bytes(intake->registry);
+    setup->limits.pinned_bytes = setup->limits.detail_bytes / PINNED_SHARE;
+    g_autoptr(TtFeed) feed = tt_feed_new(setup);
     tt_registry_add(intake->registry, feed);
+}
+
+/* @info: taken. The rest of @setup is set. */
+static void start_session(TtIntake *intake, TtSessionInfo *info, const TtSegment *segment,
+                          TtFeedSetup *setup) {
+    gboolean is_told;
+
+    setup->journal = open_journal(intake, &info, setup->resumption.stamp > 0, &is_told);
+    setup->info = info;
+    /* Recordings begin with sessions, and this one has begun. */
+    setup->recorders = is_told ? NULL : tt_intake_choose_recorders(intake, info);
+    setup->segments = g_array_new(FALSE, FALSE, sizeof(TtSegment));
+    g_array_append_val(setup->segments, *segment);
+    tt_intake_start_feed(intake, setup);
 }
 
 static char *serve_hello(TtIntake *intake, TtCaller *caller) {
     g_autoptr(TtSessionInfo) info = NULL;
-    TtStampClock clock;
-    TtResumption resumption;
-    TtProcess process;
+    TtFeedSetup setup = {.socket_fd = caller->socket_fd};
     TtSegment segment;
     int memory_fd;
     char *refusal = tt_hello_read(caller->records, caller->credentials.pid, &intake->calibration,
-                                  &info, &clock, &resumption);
+                                  &info, &setup.clock, &setup.resumption);
 
     if (refusal)
         return refusal;
@@ -265,15 +262,15 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
         return g_strdup("A session with this id is known already");
     if (tt_registry_get_running_count(intake->registry) >= RUNNING_MAX)
         return g_strdup("More programs are traced than the daemon serves at once");
-    if (tt_process_open(&process, caller->socket_fd, caller->credentials.pid) < 0)
+    if (tt_process_open(&setup.process, caller->socket_fd, caller->credentials.pid) < 0)
         return g_strdup("The process cannot be watched: it is gone, or not to be seen from here");
     if (tt_segment_init(&segment, 0, &memory_fd) < 0) {
-        tt_process_close(&process);
+        tt_process_close(&setup.process);
         return g_strdup("There is no memory for lanes");
     }
 
     /* While it waits for our answer: it may not live much longer. */
-    relate(intake, info, &process);
+    relate(intake, info, &setup.process);
     atomic_store_explicit(&tt_segment_get_control(&segment)->is_recording,
                           (info->hello_flags & TT_HELLO_DORMANT) ? 0 : 1, memory_order_relaxed);
     int r = tt_message_send_lanes(caller->socket_fd,
@@ -281,14 +278,16 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
                                                    .chunks_per_lane = segment.chunks_per_lane,
                                                    .size = segment.size},
                                   memory_fd);
+    setup.is_stored = r == 0 && intake->options.journal_dir && tt_manager_is_there();
+    if (setup.is_stored)
+        tt_adopt_store(info->id, caller->socket_fd, &setup.process, memory_fd);
     close(memory_fd);
     if (r < 0) {
         tt_segment_clear(&segment);
-        tt_process_close(&process);
+        tt_process_close(&setup.process);
         return g_strdup("The lanes could not be sent");
     }
-    start_feed(intake, g_steal_pointer(&info), &clock, &resumption, &process, &segment,
-               caller->socket_fd);
+    start_session(intake, g_steal_pointer(&info), &segment, &setup);
     return NULL;
 }
 

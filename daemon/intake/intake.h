@@ -51,6 +51,11 @@ TtIntake *tt_intake_new(int listen_fd, const TtIntakeOptions *options, TtExportR
  */
 gboolean tt_intake_prepare_journals(const char *dir, GError **error);
 
+/* Takes up sessions where an earlier daemon left them. @stored: (element-type TtStored): what the
+ * service manager kept; descriptors are taken. Needs the journals that daemon wrote; what has none
+ * is let go, and says hello again. Main thread, before the first is accepted. */
+void tt_intake_adopt(TtIntake *intake, const GArray *stored);
+
 /* Stops accepting, applies all that was accepted, ends the sessions, frees all. */
 void tt_intake_free(TtIntake *intake);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtIntake, tt_intake_free)

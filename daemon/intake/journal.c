@@ -16,8 +16,8 @@
 #include "intake/sections.h"
 
 #define SUFFIX ".ttrec"
-#define KEPT 64u                        /* of processes that are no more */
-#define BYTES_MAX ((guint64)1024 << 20) /* of one file: past it the session has none */
+#define KEPT 16u                       /* of processes that are no more */
+#define BYTES_MAX ((guint64)256 << 20) /* of one file: past it the session has none */
 
 struct TtJournal {
     char *path;
@@ -136,6 +136,7 @@ gboolean tt_journal_retell(TtJournal *journal, TtSession *session, TtJournalEnd 
     (void)tt_retelling_finish(retelling);
     ret_end->stamp = tt_retelling_get_last_stamp(retelling);
     ret_end->event_count = tt_retelling_get_event_count(retelling);
+    ret_end->lane_counts = tt_retelling_copy_lane_counts(retelling);
     return journal->whole_bytes > 0;
 }
 

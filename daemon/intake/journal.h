@@ -24,6 +24,7 @@ TtSessionInfo *tt_journal_read_info(TtJournal *journal);
 typedef struct TtJournalEnd {
     guint64 stamp;       /* of the last event */
     guint64 event_count; /* heap events told, lost ones too where that was known */
+    GArray *lane_counts; /* of guint64: those of each lane of the last connection; owned */
 } TtJournalEnd;
 
 /* Tells a new session all that the file holds, up to where it was cut. It is written on from there.

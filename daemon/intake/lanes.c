@@ -63,6 +63,26 @@ int tt_segment_init(TtSegment *segment, guint index, int *ret_fd) {
     return 0;
 }
 
+int tt_segment_adopt(TtSegment *segment, guint index, int fd) {
+    TtSegment made;
+    struct stat status;
+    int seals = fcntl(fd, F_GET_SEALS);
+
+    choose_shape(index, &made.lane_count, &made.chunks_per_lane);
+    made.size = tt_segment_size(made.lane_count, made.chunks_per_lane);
+    if (seals < 0 || (~seals & (F_SEAL_GROW | F_SEAL_SHRINK)) != 0 || fstat(fd, &status) < 0 ||
+        status.st_size != (off_t)made.size)
+        return -EBADF;
+    made.map = mmap(NULL, made.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (made.map == MAP_FAILED)
+        return -errno;
+    (void)madvise(made.map, made.size, MADV_DONTDUMP);
+    (void)madvise(made.map, made.size, MADV_DONTFORK);
+    made.inode = status.st_ino;
+    *segment = made;
+    return 0;
+}
+
 void tt_segment_clear(TtSegment *segment) {
     if (segment->map)
         munmap(segment->map, segment->size);

@@ -28,6 +28,9 @@ typedef struct TtSegment {
 int tt_segment_init(TtSegment *segment, guint index, int *ret_fd);
 
 /* Unmaps it. */
+/* The same of memory that an earlier daemon made, which stays the caller's. */
+int tt_segment_adopt(TtSegment *segment, guint index, int fd);
+
 void tt_segment_clear(TtSegment *segment);
 
 TtLaneControl *tt_segment_get_control(const TtSegment *segment); /* the segment's own block */

@@ -139,14 +139,9 @@ static void push_lane(TtMerger *merger, TtLane *lane) {
     lane->is_in_heap = TRUE;
 }
 
-gsize tt_merger_drain(TtMerger *merger) {
-    gsize copied = 0;
-    guint64 now = tt_stamp_clock_now(&merger->drain.clock);
-
-    merger->settled_stamp = now - MIN(now, merger->drain.stamps_per_second / MARGIN_PER_SECOND);
-    for (guint i = 0; i < merger->lanes->len; i++)
-        copied += tt_lane_drain(g_ptr_array_index(merger->lanes, i), &merger->drain);
-    for (guint i = 0; copied > 0 && i < merger->lanes->len; i++) {
+/* Lanes that had nothing to apply and have now. */
+static void push_new(TtMerger *merger) {
+    for (guint i = 0; i < merger->lanes->len; i++) {
         TtLane *lane = g_ptr_array_index(merger->lanes, i);
 
         if (!lane->is_in_heap && lane->pieces.length > 0 && tt_lane_decode(lane, &merger->drain)) {
@@ -155,8 +150,29 @@ gsize tt_merger_drain(TtMerger *merger) {
             push_lane(merger, lane);
         }
     }
+}
+
+gsize tt_merger_drain(TtMerger *merger) {
+    gsize copied = 0;
+    guint64 now = tt_stamp_clock_now(&merger->drain.clock);
+
+    merger->settled_stamp = now - MIN(now, merger->drain.stamps_per_second / MARGIN_PER_SECOND);
+    for (guint i = 0; i < merger->lanes->len; i++)
+        copied += tt_lane_drain(g_ptr_array_index(merger->lanes, i), &merger->drain);
+    if (copied > 0)
+        push_new(merger);
     merger->copied_bytes += copied;
     return copied;
+}
+
+void tt_merger_resume(TtMerger *merger, const GArray *told_counts) {
+    for (guint i = 0; i < merger->lanes->len; i++) {
+        guint64 told =
+            told_counts && i < told_counts->len ? g_array_index(told_counts, guint64, i) : 0;
+
+        tt_lane_resume(g_ptr_array_index(merger->lanes, i), &merger->drain, told);
+    }
+    push_new(merger);
 }
 
 void tt_merger_finish(TtMerger *merger) {

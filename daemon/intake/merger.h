@@ -23,6 +23,10 @@ void tt_merger_set_tape(TtMerger *merger, TtTape *tape);
 /* Adds a segment's lanes; its memory is borrowed until tt_merger_release_lanes. */
 void tt_merger_add_segment(TtMerger *merger, const TtSegment *segment);
 
+/* Goes on where an earlier daemon stood, before the first drain: @told_counts: (nullable)
+ * (element-type guint64): heap events of each lane that the session knows. */
+void tt_merger_resume(TtMerger *merger, const GArray *told_counts);
+
 /* The writers are gone: what they have published is all there will be, and is merged to its end. */
 void tt_merger_finish(TtMerger *merger);
 

@@ -35,6 +35,9 @@ struct TtIntake {
 /* Serves a program's request for its own export; as TtServeCaller. */
 char *tt_intake_serve_export(TtIntake *intake, TtCaller *caller, const TtRawRecord *request);
 
+/* Has a session begin on a worker. Of @setup is filled in here what is not the session's own. */
+void tt_intake_start_feed(TtIntake *intake, TtFeedSetup *setup);
+
 /* Returns: (transfer full) (nullable) (element-type TtRecorder): where a new session goes to. */
 GPtrArray *tt_intake_choose_recorders(TtIntake *intake, const TtSessionInfo *info);
 

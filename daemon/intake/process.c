@@ -125,6 +125,13 @@ int tt_process_open(TtProcess *process, int socket_fd, gint pid) {
     return 0;
 }
 
+void tt_process_adopt(TtProcess *process, int fd, gint pid) {
+    *process = (TtProcess){.pid = pid, .fd = fd};
+    remember_looks(process);
+    if (tt_process_has_ended(process)) /* then it may have been another's that has its pid */
+        *process = (TtProcess){.pid = pid, .fd = fd};
+}
+
 void tt_process_close(TtProcess *process) {
     if (process->fd >= 0)
         close(process->fd);

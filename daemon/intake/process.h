@@ -20,6 +20,9 @@ typedef struct TtProcess {
  * Returns 0, or a negative errno: -ESRCH where it is gone. Any thread. */
 int tt_process_open(TtProcess *process, int socket_fd, gint pid);
 
+/* Takes up one that an earlier daemon held by @fd, which may have ended meanwhile. Any thread. */
+void tt_process_adopt(TtProcess *process, int fd, gint pid);
+
 /* Gives it up; once more does nothing. */
 void tt_process_close(TtProcess *process);
 

@@ -17,9 +17,11 @@ struct TtRetelling {
     TtSession *session;
     guint64 until_stamp;
     gboolean is_at_instant, is_damaged;
-    guint thread_count; /* as far as they are known */
-    guint64 last_stamp; /* of the last event that was told */
-    guint64 told_count; /* of them all, lost ones too */
+    guint thread_count;  /* as far as they are known */
+    guint64 last_stamp;  /* of the last event that was told */
+    guint64 told_count;  /* of them all, lost ones too */
+    GArray *lane_counts; /* of guint64: the same of each lane, since the last interruption */
+    GArray *lane_of;     /* of guint: a thread's */
     TtGuess guess;
     TtEvent *events; /* of the section; TT_SECTION_EVENTS_MAX */
     gsize event_at, event_count;
@@ -111,6 +113,8 @@ TtRetelling *tt_retelling_new(TtSession *session, guint64 until_stamp) {
     retelling->events = g_new(TtEvent, TT_SECTION_EVENTS_MAX);
     retelling->nodes = g_new(TtRecordStack, TT_SECTION_NODES_MAX);
     retelling->order.session = session;
+    retelling->lane_counts = g_array_new(FALSE, TRUE, sizeof(guint64));
+    retelling->lane_of = g_array_new(FALSE, TRUE, sizeof(guint));
     return retelling;
 }
 
@@ -118,6 +122,8 @@ void tt_retelling_free(TtRetelling *retelling) {
     if (!retelling)
         return;
     tt_order_clear(&retelling->order);
+    g_array_unref(retelling->lane_counts);
+    g_array_unref(retelling->lane_of);
     g_free(retelling->events);
     g_free(retelling->nodes);
     g_free(retelling);
@@ -144,6 +150,18 @@ static int give(TtRetelling *retelling, const TtEvent *items, guint count, guint
     return 0;
 }
 
+/* @thread: a known one */
+static void count_events(TtRetelling *retelling, guint64 thread, guint64 count) {
+    guint lane =
+        thread < retelling->lane_of->len ? g_array_index(retelling->lane_of, guint, thread) : 0;
+
+    retelling->told_count = tt_saturating_add(retelling->told_count, count);
+    if (lane >= retelling->lane_counts->len)
+        g_array_set_size(retelling->lane_counts, lane + 1);
+    guint64 *told = &g_array_index(retelling->lane_counts, guint64, lane);
+    *told = tt_saturating_add(*told, count);
+}
+
 static int take_run(TtRetelling *retelling, const TtRawRecord *raw) {
     TtRecordRun run;
 
@@ -155,7 +173,7 @@ static int take_run(TtRetelling *retelling, const TtRawRecord *raw) {
     for (gsize i = 0; i < run.count; i++)
         events[i].thread = (guint16)run.thread;
     retelling->event_at += run.count;
-    retelling->told_count += run.count;
+    count_events(retelling, run.thread, run.count);
     retelling->last_stamp = events[run.count - 1].stamp;
     return give(retelling, events, (guint)run.count, run.is_held);
 }
@@ -172,7 +190,7 @@ static int take_placed(TtRetelling *retelling, const TtRawRecord *raw, TtCursor 
 
     TtRecordGap gap;
     if (record.number == TT_RECORD_GAP && tt_decode_gap(&record, &gap) == 0)
-        retelling->told_count = tt_saturating_add(retelling->told_count, gap.count);
+        count_events(retelling, placed.thread, gap.count);
     TtEvent item = {.stamp = placed.stamp,
                     .addr = (guint64)(guintptr)record.fields.at,
                     .size = tt_cursor_left(&record.fields),
@@ -186,7 +204,7 @@ static int take_loss(TtRetelling *retelling, const TtRawRecord *raw) {
 
     if (tt_decode_loss(raw, &loss) < 0 || loss.thread >= retelling->thread_count)
         return -EBADMSG;
-    retelling->told_count = tt_saturating_add(retelling->told_count, loss.count);
+    count_events(retelling, loss.thread, loss.count);
     TtEvent item = {.stamp = loss.stamp,
                     .size = loss.count,
                     .thread = (guint16)loss.thread,
@@ -217,6 +235,9 @@ static int take_thread(TtRetelling *retelling, const TtRawRecord *raw) {
     guint index =
         tt_session_get_thread(retelling->session, (guint)thread.lane, (guint32)thread.tid);
     retelling->thread_count = MAX(retelling->thread_count, index + 1);
+    if (index >= retelling->lane_of->len)
+        g_array_set_size(retelling->lane_of, index + 1);
+    g_array_index(retelling->lane_of, guint, index) = (guint)thread.lane;
     return 0;
 }
 
@@ -297,6 +318,7 @@ static int take_interruption(TtRetelling *retelling, const TtRawRecord *raw) {
         return 0;
     }
     retelling->told_count = tt_saturating_add(retelling->told_count, record.count);
+    g_array_set_size(retelling->lane_counts, 0);
     tt_session_resume(retelling->session, &record);
     return 0;
 }
@@ -388,3 +410,7 @@ guint64 tt_retelling_get_last_stamp(const TtRetelling *retelling) { return retel
 guint64 tt_retelling_get_event_count(const TtRetelling *retelling) { return retelling->told_count; }
 
 const TtGuess *tt_retelling_get_guess(const TtRetelling *retelling) { return &retelling->guess; }
+
+GArray *tt_retelling_copy_lane_counts(const TtRetelling *retelling) {
+    return g_array_copy(retelling->lane_counts);
+}

@@ -5,8 +5,12 @@ themselves, in memory that we share with them (programs/shift.c)."""
 
 import mmap
 import os
+import select
+import signal
+import socket
 import struct
 import subprocess
+import threading
 
 import ttlib
 from ttlib import case, check, check_equal
@@ -26,6 +30,7 @@ class Shift:
             [program, path], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
         self.pid = self.process.pid
+        ttlib.at_end(self.process.kill)
         with path.open("r+b") as file:
             self.notes = mmap.mmap(file.fileno(), 32)
 
@@ -77,12 +82,24 @@ def check_interrupted(export, interruptions):
     check(LAST_BYTES in sizes, f"what was allocated last is there: {sizes[-5:]}")
 
 
-def kill_and_return(kills, *options, end=ttlib.Daemon.kill):
+def wait_for_journals(folder):
+    """Waits until each session has been written on."""
+    sizes = {path: path.stat().st_size for path in folder.iterdir()}
+    ttlib.wait_for(
+        lambda: all(path.stat().st_size > size for path, size in sizes.items()),
+        "each journal grows",
+    )
+
+
+def kill_and_return(kills, journal=None, end=ttlib.Daemon.kill):
     """8 clients; the daemon dies so often under their load. Returns (shift, export) of each."""
+    options = [f"--journal={journal}"] if journal else []
     with ttlib.Daemon("--history=1000", *options) as daemon:
         shifts = start_shifts(daemon, 8)
         ids = {pid: card["id"] for pid, card in wait_for_sessions(daemon, shifts).items()}
         for _ in range(kills):
+            if journal:
+                wait_for_journals(journal)
             end(daemon)
             daemon.start()
             cards = wait_for_sessions(daemon, shifts, 1000)
@@ -110,7 +127,7 @@ def fault_H01_killed_under_load():
 def fault_H01_killed_under_load_with_a_journal():
     """All that was told until the last whole second or so is known to the next daemon."""
     journal = ttlib.temp_dir() / "journal"
-    for shift, export in kill_and_return(KILLS, f"--journal={journal}"):
+    for shift, export in kill_and_return(KILLS, journal):
         check_interrupted(export, KILLS)
         lost = export["completeness"]["dropped_events"]
         told = export["cumulative_allocations"] + export["cumulative_frees"]
@@ -129,7 +146,7 @@ def fault_H04_ended_under_load():
         seconds = daemon.stop()
         check(seconds < 5, f"it took {seconds} s")
 
-    for shift, export in kill_and_return(1, f"--journal={journal}", end=end):
+    for shift, export in kill_and_return(1, journal, end=end):
         check_interrupted(export, 1)
 
 
@@ -205,6 +222,202 @@ def fault_H05_daemon_ends_and_comes_back_to_one_that_does_little():
 @case
 def fault_H05_daemon_ends_and_comes_back_to_one_that_sleeps():
     check_comes_back({"TT_ENABLE": 0}, wake=True)
+
+
+# ---- H13, H14: the service manager's descriptor store ----
+
+# As systemd starts it: descriptors from 3 on, LISTEN_PID is the daemon's.
+STARTER = """
+import os, sys
+fds = [int(word) for word in sys.argv[1].split()]
+high = [os.dup2(fd, 500 + i) for i, fd in enumerate(fds)]
+for i, fd in enumerate(high):
+    os.dup2(fd, 3 + i, inheritable=True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)))
+os.closerange(3 + len(fds), 1000)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class Manager:
+    """Keeps a daemon's sockets, and what it asks to have kept, as sd_notify(3) says."""
+
+    def __init__(self, *options):
+        self.folder = ttlib.temp_dir() / "s"
+        self.folder.mkdir(mode=0o700)
+        self.options = options
+        self.log_path = ttlib.temp_dir() / "daemon.log"
+        self.kept = {}  # by name
+        self.listeners = []
+        for name, kind in (
+            ("events.sock", socket.SOCK_SEQPACKET),
+            ("control.sock", socket.SOCK_STREAM),
+        ):
+            listener = socket.socket(socket.AF_UNIX, kind)
+            listener.bind(str(self.folder / name))
+            listener.listen(4096)
+            self.listeners.append(listener)
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(str(self.folder / "notify"))
+        self.lock = threading.Lock()
+        self.words = []  # said so far
+        self.is_over = threading.Event()
+        threading.Thread(target=self.listen, daemon=True).start()
+        ttlib.at_end(self.is_over.set)
+        self.client = ttlib.Daemon(folder=self.folder)  # never started: who asks the daemon
+        self.sessions = self.client.sessions
+
+    def listen(self):
+        while not self.is_over.is_set():
+            select.select([self.notify], [], [], 0.05)
+            self.hear()
+
+    def hear(self):
+        """Does what was asked for up to now."""
+        with self.lock:
+            while not self.is_over.is_set() and select.select([self.notify], [], [], 0)[0]:
+                self.do(*socket.recv_fds(self.notify, 4096, 16)[:2])
+
+    def do(self, message, fds):
+        lines = message.decode().splitlines()
+        name = dict(line.split("=", 1) for line in lines).get("FDNAME")
+        self.words += lines
+        if "FDSTORE=1" in lines:
+            self.kept[name] = fds[0]
+        elif "FDSTOREREMOVE=1" in lines and name in self.kept:
+            os.close(self.kept.pop(name))
+
+    def start(self):
+        self.hear()
+        self.words.clear()
+        names, fds = ["events", "control"], [listener.fileno() for listener in self.listeners]
+        names += self.kept
+        fds += self.kept.values()
+        env = {"NOTIFY_SOCKET": self.folder / "notify", "LISTEN_FDNAMES": ":".join(names)}
+        with self.log_path.open("ab") as log:
+            self.daemon = subprocess.Popen(
+                ["/usr/bin/python3", "-c", STARTER, " ".join(map(str, fds))]
+                + [ttlib.TT_DAEMON, *self.options],
+                env=ttlib.clean_env(env),
+                pass_fds=fds,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+        def is_ready():
+            check(self.daemon.poll() is None, self.log_path.read_text())
+            return "READY=1" in self.words
+
+        ttlib.at_end(self.daemon.kill)
+        ttlib.wait_for(is_ready, "the daemon is ready")
+
+    def kill(self):
+        self.daemon.kill()
+        self.daemon.wait()
+        self.hear()
+
+    def stop(self):
+        self.daemon.send_signal(signal.SIGTERM)
+        check_equal(self.daemon.wait(ttlib.SECONDS), 0, self.log_path.read_text())
+        self.hear()
+
+    def close(self):
+        self.stop()
+        self.is_over.set()
+        for fd in self.kept.values():
+            os.close(fd)
+        for one in (*self.listeners, self.notify):
+            one.close()
+
+
+def keep_sessions(end, lossless):
+    """Restarts a daemon, by @end, whose sessions the manager keeps. Returns (shift, export) of each."""
+    manager = Manager("--history=1000", f"--journal={ttlib.temp_dir() / 'journal'}")
+    manager.start()
+    shifts = start_shifts(manager.client, 4, lossless=lossless)
+    manager.hear()
+    ids = {pid: card["id"] for pid, card in wait_for_sessions(manager, shifts).items()}
+    check_equal(sorted({name.split("-")[0] for name in manager.kept}), sorted(ids.values()))
+    for _ in range(KILLS):
+        wait_for_sessions(manager, shifts, 1000)
+        sockets = [os.readlink(f"/proc/{pid}/fd/100") for pid in ids]
+        end(manager)
+        done = [shift.note(ALLOCATIONS) for shift in shifts]
+        manager.start()
+        cards = wait_for_sessions(manager, shifts, 1000)
+        check_equal({pid: cards[pid]["id"] for pid in ids}, ids, "ids of sessions")
+        check_equal([os.readlink(f"/proc/{pid}/fd/100") for pid in ids], sockets, "connections")
+        for shift, before in zip(shifts, done):
+            ttlib.wait_for(lambda: shift.note(ALLOCATIONS) > before, "it goes on")
+    exports = []
+    for shift in shifts:
+        shift.stop()
+        manager.client.wait_for_state(shift.pid, "exited", "ended")
+        exports.append((shift, manager.client.export(shift.pid)))
+    manager.hear()
+    check_equal(manager.kept, {}, "what is kept of sessions that have ended")
+    manager.close()
+    return exports
+
+
+def check_nothing_lost(shift, export):
+    completeness = export["completeness"]
+    print(f"# {completeness['dropped_events']} dropped, {completeness['gaps'][:2]}")
+    ttlib.check_books(export)
+    ttlib.check_exact(export)
+    told = {thread["thread_id"]: thread for thread in export["threads"]}
+    own = [told[tid] for tid in told if tid != shift.pid]  # of the two that count
+    check_equal(sum(t["allocations"] for t in own), shift.note(ALLOCATIONS), "allocations")
+    check_equal(sum(t["frees"] for t in own), shift.note(FREES), "frees")
+
+
+@case
+def fault_H14_restarted_under_load_with_the_descriptor_store():
+    """SIGTERM, and the next daemon goes on: not an event is missing."""
+    for shift, export in keep_sessions(Manager.stop, lossless=1):
+        check_nothing_lost(shift, export)
+
+
+@case
+def fault_H13_killed_under_load_with_the_descriptor_store():
+    """kill -9: what was read and not yet written is in the lanes still, or is declared."""
+    for shift, export in keep_sessions(Manager.kill, lossless=1):
+        completeness = export["completeness"]
+        ttlib.check_books(export)
+        if completeness["exact"]:
+            check_nothing_lost(shift, export)
+        else:
+            print(f"# declared: {completeness['dropped_events']}, {completeness['gaps'][:3]}")
+            check(completeness["gaps"], f"not exact, and no gap: {completeness}")
+        told = export["cumulative_allocations"] + export["cumulative_frees"]
+        told += completeness["dropped_events"] - completeness["synthesized_frees"]
+        told += completeness["unknown_frees"]
+        done = shift.note(ALLOCATIONS) + shift.note(FREES)
+        check(told >= done, f"{told} told and declared of {done} done")
+
+
+@case
+def fault_F11_program_dies_while_no_daemon_is_there():
+    """Its lanes are read by the next one."""
+    manager = Manager(f"--journal={ttlib.temp_dir() / 'journal'}")
+    manager.start()
+    [shift] = start_shifts(manager.client, 1, lossless=1)
+    manager.hear()
+    manager.stop()
+    before = shift.note(ALLOCATIONS)
+    ttlib.wait_for(lambda: shift.note(ALLOCATIONS) > before + 1000, "it goes on")
+    shift.process.kill()
+    shift.process.wait()
+    manager.start()
+    manager.client.wait_for_state(shift.pid, "killed", "ended")
+    export = manager.client.export(shift.pid)
+    ttlib.check_books(export)
+    check(
+        shift.note(ALLOCATIONS) <= export["cumulative_allocations"],
+        f"{export['cumulative_allocations']} allocations of {shift.note(ALLOCATIONS)}",
+    )
+    manager.close()
 
 
 ttlib.main()

@@ -96,6 +96,11 @@ def temp_dir():
     return pathlib.Path(_folders.enter_context(tempfile.TemporaryDirectory(prefix="tt.")))
 
 
+def at_end(call):
+    """Has something called when this case has ended, however it does."""
+    _folders.callback(call)
+
+
 def clean_env(extra=None):
     """The environment for a program under test: what others set for tracing or preloading is not in
     it. None as a value takes a variable out."""

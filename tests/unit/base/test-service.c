@@ -206,13 +206,13 @@ static void test_tells_the_service_manager(void) {
     g_snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     g_assert_cmpint(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
     g_setenv("NOTIFY_SOCKET", path, TRUE);
-    tt_service_notify("READY=1");
+    tt_manager_notify("READY=1");
     g_assert_cmpint(recv(fd, said, sizeof said, 0), ==, 7);
     g_assert_cmpstr(said, ==, "READY=1");
     g_setenv("NOTIFY_SOCKET", "@tt-service-nobody", TRUE);
-    tt_service_notify("READY=1");
+    tt_manager_notify("READY=1");
     g_unsetenv("NOTIFY_SOCKET");
-    tt_service_notify("READY=1");
+    tt_manager_notify("READY=1");
     close(fd);
     unlink(path);
     remove_dir(dir);
