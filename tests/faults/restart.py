@@ -3,6 +3,7 @@
 """Section H: the daemon dies, ends, and comes back, and its clients go on. What they did they count
 themselves, in memory that we share with them (programs/shift.c)."""
 
+import json
 import mmap
 import os
 import select
@@ -222,6 +223,32 @@ def fault_H05_daemon_ends_and_comes_back_to_one_that_does_little():
 @case
 def fault_H05_daemon_ends_and_comes_back_to_one_that_sleeps():
     check_comes_back({"TT_ENABLE": 0}, wake=True)
+
+
+# ---- J09 ----
+
+
+@case
+def fault_J09_session_that_ended_before_the_daemon_did():
+    """The next one does not know it, and says so; its journal tells all of it."""
+    program = ttlib.compile_c(ASLEEP, "-w")
+    journal = ttlib.temp_dir() / "journal"
+    with ttlib.Daemon(f"--journal={journal}") as daemon:
+        process = subprocess.Popen([program], env=daemon.preload_env(), stdin=subprocess.PIPE)
+        process.communicate(b"xx", timeout=ttlib.SECONDS)
+        card = daemon.wait_for_state(process.pid, "exited", "ended")
+        before = daemon.export(process.pid)
+        daemon.stop()
+        daemon.start()
+        result = daemon.ctl("export", str(process.pid), "--json")
+        check_equal(result.returncode, 2, result.stdout)
+        told = daemon.ctl("export", f"--from={journal / card['id']}.ttrec", "--json")
+        check_equal(told.returncode, 0, told.stderr)
+        export = json.loads(told.stdout)
+        ttlib.check_exact(export)
+        for key in ("cumulative_allocations", "cumulative_allocated", "total_allocated"):
+            check_equal(export[key], before[key], key)
+        check(export["cumulative_allocations"] >= 201, "its own 200 and the last")
 
 
 # ---- H13, H14: the service manager's descriptor store ----
