@@ -65,9 +65,10 @@ def wait_for_sessions(daemon, shifts, least_events=1):
 
 
 def check_bounded(shift):
-    """I2: one wait of under 60 ms in all, and the machine's own stumbling."""
+    """I2: one wait of under 60 ms; more is the machine's own, where 24 threads share two cores."""
     took_ms = shift.note(LONGEST_NS) / 1e6
     print(f"# longest call of {shift.pid}: {took_ms:.1f} ms")
+    check(took_ms < 500, f"a call of {took_ms} ms")
 
 
 def check_interrupted(export, interruptions):
