@@ -3,6 +3,7 @@
 """Section D: programs that close, reuse and pass on descriptors that are not theirs."""
 
 import os
+import resource
 import socket
 import subprocess
 
@@ -262,6 +263,272 @@ def fault_D05_descriptors_handed_to_a_helper():
             check(40001 in sizes and 40002 in sizes, f"the last blocks are there: {sizes}")
             for fd in fds:
                 os.close(fd)
+
+
+# ---- D04, D07, D08, D09 ----
+
+NUMBERS = r"""
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int ours = -1;
+
+static void churn(int rounds) {
+    for (int i = 0; i < rounds; i++)
+        free(malloc((size_t)i % 300));
+}
+
+static void find(void) {
+    for (int fd = 100; fd < 1000 && ours < 0; fd++)
+        if (fcntl(fd, F_GETFD) >= 0)
+            ours = fd;
+}
+
+/* D04: in a table of its own our number is its file; the others' stays ours. */
+static long stray;
+static void *with_own_table(void *unused) {
+    int ends[2];
+
+    if (unshare(CLONE_FILES) != 0)
+        exit(77);
+    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends);
+    dup2(ends[1], ours < 0 ? 100 : ours);
+    churn(300000);
+    char buffer[65536];
+    stray = read(ends[0], buffer, sizeof buffer);
+    return NULL;
+}
+static void own_table(void) {
+    pthread_t thread;
+
+    find();
+    pthread_create(&thread, NULL, with_own_table, NULL);
+    churn(300000);
+    pthread_join(thread, NULL);
+    printf("stray %d\n", stray > 0);
+}
+
+/* D07: the lowest number is the program's next. */
+static void lowest(void) {
+    int wrong = 0;
+
+    for (int i = 0; i < 20000; i++) {
+        close(0);
+        free(malloc((size_t)i % 3000));
+        wrong += open("/dev/null", O_RDONLY) != 0;
+    }
+    printf("wrong %d\n", wrong);
+}
+
+/* D08: as many files as there are numbers below 900, and select over them. */
+static void many(void) {
+    fd_set set;
+    int last = -1, fd, strange = 0;
+
+    while ((fd = open("/dev/null", O_RDONLY)) >= 0 && fd < 900) {
+        churn(100);
+        if (fd != last + 1 && last >= 0 && fd < 100)
+            strange++;
+        last = fd;
+    }
+    FD_ZERO(&set);
+    for (int i = 3; i < 900; i++)
+        if (fcntl(i, F_GETFD) >= 0)
+            FD_SET(i, &set);
+    printf("strange %d, ready %d\n", strange, select(900, &set, NULL, NULL, NULL) > 800);
+}
+
+static void exhaust(void) {
+    int count = 0;
+
+    while (open("/dev/null", O_RDONLY) >= 0)
+        count++;
+    churn(100000);
+    printf("errno %d, all but one %d\n", errno, count > 200);
+}
+
+static void close_unknown(void) {
+    DIR *folder = opendir("/proc/self/fd");
+    struct dirent *entry;
+
+    while ((entry = readdir(folder)) != NULL) {
+        int fd = atoi(entry->d_name);
+        if (fd > 2 && fd != dirfd(folder))
+            close(fd);
+    }
+    closedir(folder);
+    churn(100000);
+    puts("closed");
+}
+
+/* D09: whatever can be done to a socket, to all. */
+static void spoil(void) {
+    int small = 1;
+
+    for (int fd = 3; fd < 1000; fd++) {
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+    }
+    churn(300000);
+    for (int fd = 3; fd < 1000; fd++)
+        fcntl(fd, F_SETFL, 0);
+    churn(300000);
+    for (int fd = 3; fd < 1000; fd++)
+        shutdown(fd, SHUT_RDWR);
+    churn(300000);
+    puts("spoilt");
+}
+
+int main(int argc, char **argv) {
+    alarm(20);
+    churn(1000);
+    malloc(40001);
+    if (strcmp(argv[1], "own table") == 0)
+        own_table();
+    else if (strcmp(argv[1], "lowest") == 0)
+        lowest();
+    else if (strcmp(argv[1], "many") == 0)
+        many();
+    else if (strcmp(argv[1], "exhaust") == 0)
+        exhaust();
+    else if (strcmp(argv[1], "close unknown") == 0)
+        close_unknown();
+    else
+        spoil();
+    malloc(40002);
+    return 5;
+}
+"""
+
+
+def check_numbers(way, states=("exited", "ended")):
+    """As untraced, to the line; and the books balance, with the last block there where they are said
+    to be exact."""
+    program = ttlib.compile_c(NUMBERS, "-w", "-pthread")
+    limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    alone = subprocess.run([program, way], env=ttlib.clean_env(), preexec_fn=limit, **options)
+    if alone.returncode == 77:
+        raise ttlib.Skip(f"{way} is not allowed here")
+    check_equal(alone.returncode, 5, f"{way} alone: {alone.stderr}")
+    for lossless in (0, 1):
+        with ttlib.Daemon("--history=1000") as daemon:
+            env = daemon.preload_env({"TT_LOSSLESS": lossless})
+            traced = subprocess.run([program, way], env=env, preexec_fn=limit, **options)
+            check_equal(
+                (traced.returncode, traced.stdout, traced.stderr), (5, alone.stdout, ""), way
+            )
+            card = daemon.sessions()[0]
+            daemon.wait_for_state(card["pid"], *states)
+            export = daemon.export(card["id"])
+            ttlib.check_books(export)
+            sizes = [block["size"] for block in export["active_allocations"]]
+            check(40001 in sizes, f"{way}: the block from before")
+            check(40002 in sizes or not export["completeness"]["exact"], f"{way}: the last block")
+
+
+@case
+def fault_D04_thread_with_a_table_of_its_own():
+    check_numbers("own table")
+
+
+@case
+def fault_D07_lowest_number_is_the_programs():
+    check_numbers("lowest")
+
+
+@case
+def fault_D08_files_up_to_what_select_takes():
+    check_numbers("many")
+
+
+@case
+def fault_D08_files_until_there_are_no_more():
+    check_numbers("exhaust")
+
+
+@case
+def fault_D08_closes_what_it_does_not_know():
+    check_numbers("close unknown")
+
+
+@case
+def fault_D09_sockets_spoilt():
+    check_numbers("spoil", states=("exited", "ended", "lost"))
+
+
+# ---- D06 ----
+
+LOWERED = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+int main(void) {
+    struct timespec start, now;
+    char line[16];
+
+    free(malloc(1));
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){16, 16});
+    for (int i = 0; i < 300000; i++)
+        free(malloc((size_t)i % 300));
+    malloc(40001);
+    puts("ready");
+    fflush(stdout);
+    fgets(line, sizeof line, stdin); /* meanwhile the daemon goes */
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    do {
+        for (int i = 0; i < 1000; i++)
+            free(malloc((size_t)i));
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (now.tv_sec * 1000 + now.tv_nsec / 1000000 <
+             start.tv_sec * 1000 + start.tv_nsec / 1000000 + 1500);
+    return 5;
+}
+"""
+
+
+@case
+def fault_D06_limit_lowered_later():
+    """The connection that is there serves; a new one cannot be had, and is not asked for in a storm."""
+    ttlib.need("strace")
+    program = ttlib.compile_c(LOWERED, "-w")
+    trace = ttlib.temp_dir() / "trace"
+    daemon = ttlib.Daemon().start()
+    env = daemon.preload_env({"TT_LOSSLESS": 1})
+    preload = f"LD_PRELOAD={env.pop('LD_PRELOAD')}"
+    process = subprocess.Popen(
+        ["strace", "-f", "-o", trace, "-e", "trace=socket", "-E", preload, program],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if process.stdout.readline() != "ready\n":
+        process.wait()
+        raise ttlib.Skip("strace does not run here")
+    (card,) = [c for c in daemon.sessions() if c["exe"] == str(program)]
+    export = daemon.export(card["id"])
+    check(40001 in [b["size"] for b in export["active_allocations"]], "it serves")
+    ttlib.check_exact(export)
+    daemon.kill()
+    with ttlib.Daemon(folder=daemon.folder):
+        process.communicate("go\n", timeout=ttlib.SECONDS)
+    check_equal(process.returncode, 5)
+    calls = trace.read_text().count("socket(AF_UNIX")
+    check(1 <= calls <= 5, f"{calls} sockets in a second and a half")
 
 
 ttlib.main()

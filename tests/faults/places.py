@@ -1,0 +1,391 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Section C: what programs start, and where they go: namespaces, other roots, other rights."""
+
+import os
+import subprocess
+
+import ttlib
+from ttlib import case, check, check_equal
+
+
+def left(export):
+    return sorted(b["size"] for b in export["active_allocations"] if 40000 <= b["size"] < 50000)
+
+
+def run(words, env, **options):
+    return subprocess.run(
+        [str(word) for word in words],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=ttlib.SECONDS,
+        **options,
+    )
+
+
+def check_way(program, way, daemon):
+    """As untraced; returns the sessions of the program's own image."""
+    alone = run([program, way], ttlib.clean_env())
+    if alone.returncode == 77:
+        raise ttlib.Skip(f"{way}: not allowed here: {alone.stderr.strip()}")
+    check_equal(alone.returncode, 5, f"{way} alone: {alone.stderr}")
+    traced = run([program, way], daemon.preload_env({"TT_LOSSLESS": 1}))
+    check_equal(
+        (traced.returncode, traced.stdout, traced.stderr), (5, alone.stdout, alone.stderr), way
+    )
+    return [card for card in daemon.sessions() if card["exe"] == str(program)]
+
+
+WAYS = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static void churn(void) {
+    for (int i = 0; i < 100000; i++)
+        free(malloc((size_t)i % 300));
+}
+
+static int wait_for(pid_t pid) {
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+static void tell(const char *what, long r) {
+    printf("%s %ld %d\n", what, r, r < 0 ? errno : 0);
+    fflush(stdout);
+}
+
+static void need(long r, const char *what) {
+    if (r < 0) {
+        perror(what);
+        exit(77);
+    }
+}
+
+/* C07 */
+static void spawns(void) {
+    char *words[] = {"true", NULL};
+    int good = 0;
+
+    for (int i = 0; i < 20; i++) {
+        posix_spawn_file_actions_t actions;
+        pid_t pid;
+
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+        if (posix_spawn(&pid, "/bin/true", &actions, NULL, words, environ) == 0)
+            good += wait_for(pid) == 0;
+        posix_spawn_file_actions_destroy(&actions);
+        good += system("exit 3") == 3 << 8;
+        FILE *pipe = popen("echo x", "r");
+        good += fgetc(pipe) == 'x';
+        good += pclose(pipe) == 0;
+        free(malloc(100));
+    }
+    printf("good %d\n", good);
+}
+
+/* C11 */
+static void unshares(void) {
+    int user = open("/proc/self/ns/user", O_RDONLY);
+
+    tell("unshare vm", unshare(CLONE_VM));
+    tell("unshare sighand", unshare(CLONE_VM | CLONE_SIGHAND));
+    tell("setns own", setns(user, CLONE_NEWUSER));
+    long r = unshare(CLONE_NEWUSER);
+    need(r, "unshare");
+    tell("unshare user", r);
+    tell("uid", getuid());
+    close(user);
+}
+
+/* C12: two children, each the first of a namespace of its own. */
+static void firsts(void) {
+    for (int i = 0; i < 2; i++) {
+        int own = open("/proc/self/ns/pid", O_RDONLY);
+        need(unshare(CLONE_NEWPID), "unshare");
+        pid_t pid = fork();
+        if (pid == 0) {
+            churn();
+            malloc(41000 + (size_t)i);
+            _exit(getpid() == 1 ? 4 : 9);
+        }
+        tell("child", wait_for(pid));
+        need(setns(own, CLONE_NEWPID), "setns"); /* the next is to be nobody's child in it */
+        close(own);
+    }
+}
+
+/* C13 */
+static void times(void) {
+    need(unshare(CLONE_NEWTIME), "unshare");
+    int fd = open("/proc/self/timens_offsets", O_WRONLY);
+    need(fd, "offsets");
+    need(write(fd, "monotonic 86400 0\n", 18), "offset");
+    close(fd);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        churn();
+        malloc(42000);
+        _exit(now.tv_sec > 86400 ? 4 : 9);
+    }
+    tell("child", wait_for(pid));
+}
+
+/* C14 */
+static void moves(void) {
+    char folder[] = "/tmp/tt-root-XXXXXX";
+
+    need(unshare(CLONE_NEWNS | CLONE_NEWNET), "unshare");
+    mkdtemp(folder);
+    int r = chroot(folder) | chdir("/");
+    rmdir(folder);
+    need(r, "chroot");
+    churn();
+    tell("gid", setresgid(65534, 65534, 65534));
+    tell("uid", setresuid(65534, 65534, 65534));
+    tell("dumpable", prctl(PR_SET_DUMPABLE, 0));
+    churn();
+    tell("folder", rmdir(folder));
+}
+
+int main(int argc, char **argv) {
+    alarm(20);
+    churn();
+    malloc(40001);
+    if (strcmp(argv[1], "spawns") == 0)
+        spawns();
+    else if (strcmp(argv[1], "unshares") == 0)
+        unshares();
+    else if (strcmp(argv[1], "firsts") == 0)
+        firsts();
+    else if (strcmp(argv[1], "times") == 0)
+        times();
+    else
+        moves();
+    churn();
+    malloc(40002);
+    return 5;
+}
+"""
+def check_last(daemon, card):
+    """The program's own session is whole to its end."""
+    daemon.wait_for_state(card["pid"], "exited", "ended")
+    export = daemon.export(card["id"])
+    check_equal(left(export), [40001, 40002], f"of {card['name']}")
+    ttlib.check_exact(export)
+    ttlib.check_books(export)
+    return export
+
+
+def compile_ways():
+    return ttlib.compile_c(WAYS, "-w", "-pthread")
+
+
+@case
+def fault_C07_spawned_and_piped():
+    with ttlib.Daemon("--history=500") as daemon:
+        (card,) = check_way(compile_ways(), "spawns", daemon)
+        check_last(daemon, card)
+        names = [c["name"] for c in daemon.sessions()]
+        check_equal(names.count("true"), 20, "sessions of true")
+        check(names.count("dash") >= 40, f"{names.count('dash')} sessions of the shell")
+
+
+@case
+def fault_C11_namespaces_that_want_a_single_thread():
+    with ttlib.Daemon("--history=500") as daemon:
+        (card,) = check_way(compile_ways(), "unshares", daemon)
+        check_last(daemon, card)
+
+
+@case
+def fault_C12_two_first_processes():
+    """Each is pid 1 as it sees itself; the kernel tells them apart."""
+    with ttlib.Daemon("--history=500") as daemon:
+        cards = check_way(compile_ways(), "firsts", daemon)
+        check_equal(len({card["id"] for card in cards}), 3, "sessions")
+        check_equal(len({card["pid"] for card in cards}), 3, "pids")
+        check(1 not in {card["pid"] for card in cards}, "pids are those of the daemon's own view")
+        found = [left(daemon.export(card["id"])) for card in cards]
+        for size in (41000, 41001):
+            check(any(size in sizes for sizes in found), f"block of {size} bytes in {found}")
+
+
+@case
+def fault_C13_clock_of_another_namespace():
+    with ttlib.Daemon("--history=500") as daemon:
+        cards = check_way(compile_ways(), "times", daemon)
+        check_equal(len(cards), 2, "sessions")
+        for card in cards:
+            export = daemon.export(card["id"])
+            ttlib.check_books(export)
+            born = [b["born_ns"] for b in export["active_allocations"]]
+            check(max(born) < 60_000_000_000, f"{card['pid']}: born at {max(born)} ns, of seconds")
+
+
+@case
+def fault_C14_another_root_and_other_rights():
+    if os.geteuid() != 0:
+        raise ttlib.Skip("only root may go elsewhere")
+    with ttlib.Daemon("--history=500") as daemon:
+        program = compile_ways()
+        (card,) = check_way(program, "moves", daemon)
+        export = check_last(daemon, card)
+        (block,) = [b for b in export["active_allocations"] if b["size"] == 40002]
+        check_equal(ttlib.functions_of(export, block["stack"])[0], "main", "modules keep their names")
+
+
+# ---- C10 ----
+
+DAEMON = r"""
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int main(int argc, char **argv) {
+    free(malloc(10));
+    if (fork() != 0)
+        return 5;
+    setsid();
+    if (fork() != 0)
+        _exit(0);
+    umask(0);
+    chdir("/");
+    for (int fd = 0; fd < 1024; fd++)
+        close(fd);
+    for (int i = 0; i < 300000; i++)
+        free(malloc((size_t)i % 300));
+    FILE *file = fopen(argv[1], "w");
+    fprintf(file, "%d\n", getpid());
+    fclose(file);
+    for (int i = 0; i < 1000 && access(argv[2], F_OK) != 0; i++) {
+        usleep(20000);
+        for (int k = 0; k < 20000; k++) /* when run and its daemon are gone, too */
+            free(malloc(100));
+    }
+    rename(argv[1], argv[3]);
+    return 0;
+}
+"""
+
+
+@case
+def fault_C10_daemon_by_two_forks():
+    """run waits for its command alone, and what that leaves behind goes on without us."""
+    program = ttlib.compile_c(DAEMON, "-w")
+    folder = ttlib.temp_dir()
+    traced = ttlib.run_traced([program, folder / "begun", folder / "go", folder / "done"])
+    check_equal((traced.returncode, traced.stderr), (5, ""))
+    check(not (folder / "done").exists(), "run has not waited for the daemon")
+    ttlib.check_books(traced.export)
+    (folder / "go").touch()
+    ttlib.wait_for((folder / "done").exists, "the daemon comes to its end")
+
+
+# ---- C15 ----
+
+PLAIN = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+__attribute__((noinline)) void stop_here(void) { __asm__ volatile(""); }
+
+int main(int argc, char **argv) {
+    for (int i = 0; i < 1000; i++)
+        free(malloc((size_t)i));
+    stop_here();
+    if (argc > 1) {
+        pid_t child = fork();
+        int status, steps = 0;
+
+        if (child == 0) {
+            ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+            raise(19);
+            free(malloc(100));
+            _exit(3);
+        }
+        waitpid(child, &status, 0);
+        while (!WIFEXITED(status) && steps < 2000000) {
+            ptrace(steps++ < 2000 ? PTRACE_SINGLESTEP : PTRACE_CONT, child, NULL, NULL);
+            waitpid(child, &status, 0);
+        }
+        printf("child %d\n", WEXITSTATUS(status));
+    }
+    malloc(40001);
+    puts("done");
+    return 5;
+}
+"""
+
+
+@case
+def fault_C15_under_strace():
+    ttlib.need("strace")
+    program = ttlib.compile_c(PLAIN, "-w")
+    traced = ttlib.run_traced(["strace", "-f", "-o", "/dev/null", program])
+    check_equal((traced.returncode, traced.stdout), (5, "done\n"), traced.stderr)
+
+
+@case
+def fault_C15_program_that_traces_its_child():
+    program = ttlib.compile_c(PLAIN, "-w")
+    traced = ttlib.run_traced([program, "child"])
+    check_equal((traced.returncode, traced.stdout), (5, "child 3\ndone\n"), traced.stderr)
+    check_equal(left(traced.export), [40001])
+    ttlib.check_exact(traced.export)
+
+
+@case
+def fault_C15_debugger_calls_malloc():
+    ttlib.need("gdb")
+    program = ttlib.compile_c(PLAIN, "-w")
+    with ttlib.Daemon() as daemon:
+        env = daemon.preload_env({"TT_LOSSLESS": 1})
+        script = ttlib.temp_dir() / "script"
+        lines = [
+            "set startup-with-shell off",
+            f"set environment LD_PRELOAD {env.pop('LD_PRELOAD')}",
+            "break stop_here",
+            "run",
+            "print ((void *(*)(unsigned long))malloc)(40007)",
+            "delete",
+            "continue",
+        ]
+        script.write_text("\n".join(lines) + "\n")
+        result = run(["gdb", "-nx", "-batch", "-x", script, program], env)
+        if "exited with code 05" not in result.stdout:
+            raise ttlib.Skip(f"gdb did not come so far: {result.stdout[-200:]}")
+        (card,) = [c for c in daemon.sessions() if c["exe"] == str(program)]
+        export = daemon.export(card["id"])
+        check_equal(left(export), [40001, 40007])
+        ttlib.check_exact(export)
+        ttlib.check_books(export)
+
+
+ttlib.main()
