@@ -258,7 +258,7 @@ static void fault_C01_fork_while_others_learn(void) {
 
             alarm(10); /* if it waits for a lock that nobody holds any more */
             tt_stack_after_fork();
-            tt_stack_restart_session();
+            tt_stack_restart_session(false);
             memset(&support_thread()->stack, 0, sizeof support_thread()->stack);
             wander(round % 7);
             first = last;

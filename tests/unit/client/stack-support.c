@@ -140,7 +140,7 @@ void support_adopt_thread(TtThread *thread) {
 }
 
 void support_restart(void) {
-    tt_stack_restart_session();
+    tt_stack_restart_session(false);
     g_mutex_lock(&lock);
     drain_all();
     g_array_set_size(nodes, 0);
