@@ -216,6 +216,12 @@ static gboolean call_long(TtDaemon *daemon, const char *method, GVariant *argume
     return FALSE;
 }
 
+/* The handle that call_long() gives a recording. */
+static void insert_from(GVariantDict *options, int from_fd) {
+    if (from_fd > 0)
+        g_variant_dict_insert_value(options, "from", g_variant_new_handle(1));
+}
+
 gboolean tt_ask_export(TtDaemon *daemon, const char *target, const char *format,
                        const TtPicture *picture, int fd, GError **error) {
     GVariantDict options;
@@ -229,8 +235,7 @@ gboolean tt_ask_export(TtDaemon *daemon, const char *target, const char *format,
         g_variant_dict_insert(&options, "top", "u", picture->top);
     if (picture->is_full)
         g_variant_dict_insert(&options, "full", "b", TRUE);
-    if (picture->from_fd > 0)
-        g_variant_dict_insert_value(&options, "from", g_variant_new_handle(1));
+    insert_from(&options, picture->from_fd);
     return call_long(daemon, "Export",
                      g_variant_new("(ss@a{sv}h)", target, format, g_variant_dict_end(&options), 0),
                      fd, picture->from_fd, error);
@@ -244,7 +249,7 @@ static guint get_columns(void) {
 }
 
 gboolean tt_ask_document(TtDaemon *daemon, const char *method, GVariant *arguments,
-                         gboolean is_json, GVariantDict *options, GError **error) {
+                         gboolean is_json, GVariantDict *options, int from_fd, GError **error) {
     g_autoptr(GVariant) owned = g_variant_ref_sink(arguments);
     GVariantBuilder all;
     GVariantIter iter;
@@ -252,6 +257,7 @@ gboolean tt_ask_document(TtDaemon *daemon, const char *method, GVariant *argumen
 
     if (!is_json && get_columns() > 0)
         g_variant_dict_insert(options, "columns", "u", get_columns());
+    insert_from(options, from_fd);
     g_variant_builder_init(&all, G_VARIANT_TYPE_TUPLE);
     g_variant_iter_init(&iter, owned);
     while ((argument = g_variant_iter_next_value(&iter))) {
@@ -261,7 +267,7 @@ gboolean tt_ask_document(TtDaemon *daemon, const char *method, GVariant *argumen
     g_variant_builder_add(&all, "s", is_json ? "json" : "text");
     g_variant_builder_add_value(&all, g_variant_dict_end(options));
     g_variant_builder_add(&all, "h", 0);
-    return call_long(daemon, method, g_variant_builder_end(&all), STDOUT_FILENO, 0, error);
+    return call_long(daemon, method, g_variant_builder_end(&all), STDOUT_FILENO, from_fd, error);
 }
 
 gboolean tt_ask_export_to(TtDaemon *daemon, const char *target, const char *format,

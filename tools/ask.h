@@ -37,11 +37,12 @@ gboolean tt_ask_export_to(TtDaemon *daemon, const char *target, const char *form
  * @arguments: (transfer floating): those before the options, a tuple
  * @is_json: or as text, as wide as standard output where that is a terminal
  * @options: (transfer none): initialized; consumed
+ * @from_fd: a recording, whose session it is; 0: one that the daemon keeps
  *
  * Has the daemon write one document to standard output, as tt_ask_export() does.
  */
 gboolean tt_ask_document(TtDaemon *daemon, const char *method, GVariant *arguments,
-                         gboolean is_json, GVariantDict *options, GError **error);
+                         gboolean is_json, GVariantDict *options, int from_fd, GError **error);
 
 /**
  * tt_ask_explain:

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tt-ctl diff. */
 #include "tools/command.h"
+#include "tools/recording.h"
 
 static const char help[] =
-    "Usage: tt-ctl diff A B [TARGET] [--json] [--top=N]\n"
+    "Usage: tt-ctl diff A B [TARGET] [--json] [--top=N] [--from=RECORDING]\n"
     "\n"
     "Shows what was born after instant A and is alive at instant B, by stack: the bytes and "
     "blocks\n"
@@ -12,25 +13,26 @@ static const char help[] =
     "ms,\n"
     "s, m, h). TARGET as for tt-ctl export.\n"
     "\n"
-    "  --json   as JSON, every stack\n"
-    "  --top=N  how many stacks are shown; without, 20 as a table and all as JSON\n";
+    "  --json    as JSON, every stack\n"
+    "  --top=N   how many stacks are shown; without, 20 as a table and all as JSON\n"
+    "  --from=F  a session of recording F rather than of the daemon\n";
 
 typedef struct Asked {
-    const char *json, *top, *help;
+    const char *json, *top, *from, *help;
 } Asked;
 
-static gboolean ask(const char *target, const char *before, const char *after, gboolean is_json,
+static gboolean ask(const char *target, const char *before, const char *after, const Asked *asked,
                     guint top, GError **error) {
-    g_autoptr(TtDaemon) daemon = tt_daemon_open(error);
+    g_auto(TtSource) source = {0};
     GVariantDict options;
 
-    if (!daemon)
+    if (!tt_source_open(asked->from, &source, error))
         return FALSE;
     g_variant_dict_init(&options, NULL);
     if (top > 0)
         g_variant_dict_insert(&options, "top", "u", top);
-    return tt_ask_document(daemon, "Diff", g_variant_new("(sss)", target, before, after), is_json,
-                           &options, error);
+    return tt_ask_document(source.daemon, "Diff", g_variant_new("(sss)", target, before, after),
+                           asked->json != NULL, &options, source.from_fd, error);
 }
 
 int tt_command_diff(char **argv, const TtChildStart *start) {
@@ -38,6 +40,7 @@ int tt_command_diff(char **argv, const TtChildStart *start) {
     const TtOption options[] = {
         {"json", TT_OPTION_FLAG, &asked.json},
         {"top", TT_OPTION_REQUIRED, &asked.top},
+        {"from", TT_OPTION_REQUIRED, &asked.from},
         {"help", TT_OPTION_FLAG, &asked.help},
         {0},
     };
@@ -61,7 +64,7 @@ int tt_command_diff(char **argv, const TtChildStart *start) {
     after = tt_args_to_text(words[1]);
     target = tt_args_to_text(words[2] ? words[2] : "");
     if (!tt_command_read_picture(NULL, asked.top, NULL, &picture, &error) ||
-        !ask(target, before, after, asked.json != NULL, picture.top, &error))
+        !ask(target, before, after, &asked, picture.top, &error))
         return tt_say_error(error);
     return TT_STATUS_GOOD;
 }

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tools/command.h"
 #include "tools/output.h"
@@ -82,37 +81,27 @@ static gboolean write_documents(TtDaemon *daemon, const Asked *asked, const TtPi
            (!asked->svg || tt_ask_export_to(daemon, target, "svg", picture, asked->svg, error));
 }
 
-static gboolean export_kept(const Asked *asked, TtPicture *picture, const char *target,
-                            GError **error) {
-    g_autoptr(TtDaemon) daemon = tt_daemon_open(error);
-    g_autofree char *session = NULL;
+/* Which session it is: two documents are of one, and a wrong target touches no file. */
+static char *resolve(TtDaemon *daemon, const char *target, GError **error) {
+    char *session = NULL;
     g_autofree char *name = NULL;
     gint pid;
 
-    if (!daemon || !tt_ask_view(daemon, picture, error))
-        return FALSE;
-    /* Once: two documents are of one session, and a wrong target touches no file. */
     if (!tt_daemon1_call_resolve_sync(daemon->proxy, target, &session, &pid, &name, NULL, error))
-        return tt_ask_explain(daemon, error);
-    return write_documents(daemon, asked, picture, session, error);
+        tt_ask_explain(daemon, error);
+    return session;
 }
 
-/* Of a recording, for which any daemon will do. */
-static gboolean export_recorded(const Asked *asked, TtPicture *picture, const char *target,
-                                GError **error) {
-    g_autoptr(TtDaemon) daemon = NULL;
-    gboolean is_done;
+static gboolean export(const Asked *asked, TtPicture *picture, const char *target, GError **error) {
+    g_auto(TtSource) source = {0};
+    g_autofree char *session = NULL;
 
-    picture->from_fd = tt_recording_open_to_read(asked->from, error);
-    if (picture->from_fd < 0)
+    if (!tt_source_open(asked->from, &source, error) || !tt_ask_view(source.daemon, picture, error))
         return FALSE;
-    daemon = tt_daemon_open(NULL);
-    if (!daemon)
-        daemon = tt_daemon_start(error);
-    is_done = daemon && tt_ask_view(daemon, picture, error) &&
-              write_documents(daemon, asked, picture, target, error);
-    close(picture->from_fd);
-    return is_done;
+    picture->from_fd = source.from_fd;
+    /* A recording does not change. */
+    session = asked->from ? g_strdup(target) : resolve(source.daemon, target, error);
+    return session && write_documents(source.daemon, asked, picture, session, error);
 }
 
 int tt_command_export(char **argv, const TtChildStart *start) {
@@ -146,7 +135,7 @@ int tt_command_export(char **argv, const TtChildStart *start) {
     picture.is_full = asked.full != NULL;
     if (!check(&asked, words, &error) ||
         !tt_command_read_picture(view, asked.top, at, &picture, &error) ||
-        !(asked.from ? export_recorded : export_kept)(&asked, &picture, target, &error))
+        !export(&asked, &picture, target, &error))
         return tt_say_error(error);
     return TT_STATUS_GOOD;
 }

@@ -114,3 +114,30 @@ int tt_recording_open_to_read(const char *path, GError **error) {
     }
     return fd;
 }
+
+gboolean tt_source_open(const char *from, TtSource *ret_source, GError **error) {
+    g_auto(TtSource) source = {0};
+
+    if (from) {
+        int fd = tt_recording_open_to_read(from, error);
+
+        if (fd < 0)
+            return FALSE;
+        source.from_fd = fd;
+    }
+    source.daemon = tt_daemon_open(from ? NULL : error);
+    if (!source.daemon && from)
+        source.daemon = tt_daemon_start(error);
+    if (!source.daemon)
+        return FALSE;
+    *ret_source = source;
+    source = (TtSource){0};
+    return TRUE;
+}
+
+void tt_source_clear(TtSource *source) {
+    g_clear_pointer(&source->daemon, tt_daemon_free);
+    if (source->from_fd > 0)
+        close(source->from_fd);
+    source->from_fd = 0;
+}

@@ -37,4 +37,20 @@ gboolean tt_recording_file_stop(TtRecordingFile *file, TtDaemon *daemon, GError 
  */
 int tt_recording_open_to_read(const char *path, GError **error);
 
+/* Who is asked: the daemon that keeps the sessions, or any daemon, about those of a recording. */
+typedef struct TtSource {
+    TtDaemon *daemon;
+    int from_fd; /* the recording; 0: none */
+} TtSource;
+
+/**
+ * tt_source_open:
+ * @from: (nullable): path of a recording; then a daemon is started where none answers, which ends
+ *   with us
+ * @ret_source: set on success only; to be cleared
+ */
+gboolean tt_source_open(const char *from, TtSource *ret_source, GError **error);
+void tt_source_clear(TtSource *source);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TtSource, tt_source_clear)
+
 G_END_DECLS

@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "tools/command.h"
+#include "tools/recording.h"
 
 static const char help[] =
-    "Usage: tt-ctl who [TARGET] ADDRESS [--json] [--full]\n"
+    "Usage: tt-ctl who [TARGET] ADDRESS [--json] [--full] [--from=RECORDING]\n"
     "\n"
     "Tells which block an address of a traced program is or was in, alive or freed, as far back "
     "as\n"
@@ -13,11 +14,12 @@ static const char help[] =
     "and\n"
     "died. ADDRESS is decimal, or hexadecimal with 0x. TARGET as for tt-ctl export.\n"
     "\n"
-    "  --json  as JSON\n"
-    "  --full  JSON with every address of every stack in every block\n";
+    "  --json    as JSON\n"
+    "  --full    JSON with every address of every stack in every block\n"
+    "  --from=F  a session of recording F rather than of the daemon\n";
 
 typedef struct Asked {
-    const char *json, *full, *help;
+    const char *json, *full, *from, *help;
 } Asked;
 
 /* No sign, no space, nothing behind it. */
@@ -33,16 +35,16 @@ static gboolean read_address(const char *word, guint64 *ret_addr, GError **error
 }
 
 static gboolean ask(const char *target, guint64 addr, const Asked *asked, GError **error) {
-    g_autoptr(TtDaemon) daemon = tt_daemon_open(error);
+    g_auto(TtSource) source = {0};
     GVariantDict options;
 
-    if (!daemon)
+    if (!tt_source_open(asked->from, &source, error))
         return FALSE;
     g_variant_dict_init(&options, NULL);
     if (asked->full)
         g_variant_dict_insert(&options, "full", "b", TRUE);
-    return tt_ask_document(daemon, "Who", g_variant_new("(st)", target, addr), asked->json != NULL,
-                           &options, error);
+    return tt_ask_document(source.daemon, "Who", g_variant_new("(st)", target, addr),
+                           asked->json != NULL, &options, source.from_fd, error);
 }
 
 int tt_command_who(char **argv, const TtChildStart *start) {
@@ -50,6 +52,7 @@ int tt_command_who(char **argv, const TtChildStart *start) {
     const TtOption options[] = {
         {"json", TT_OPTION_FLAG, &asked.json},
         {"full", TT_OPTION_FLAG, &asked.full},
+        {"from", TT_OPTION_REQUIRED, &asked.from},
         {"help", TT_OPTION_FLAG, &asked.help},
         {0},
     };

@@ -45,6 +45,7 @@ typedef struct Job {
     int fd;           /* owned; -1 for a description */
     int recording_fd; /* owned; -1: of a session that is kept here */
     char *target;     /* of a recording's; owned */
+    TtReplay *replay; /* of that, once it is open; owned */
     GArray *related;  /* of TtRelated, their exe owned; NULL where not yet known */
 
     guint64 bytes;
@@ -116,6 +117,7 @@ static void job_free(Job *job) {
     job_close_output(job);
     if (job->recording_fd >= 0)
         close(job->recording_fd);
+    g_clear_pointer(&job->replay, tt_replay_free);
     g_free(job->target);
     g_object_unref(job->cancellable);
     g_clear_pointer(&job->related, g_array_unref);
@@ -253,21 +255,65 @@ static void write_document(Job *job, const TtHeldSnapshot *held, const TtHeldSna
     tt_symbols_trim(job->exporter->symbols);
 }
 
-/* A snapshot at an instant's word. NULL: the job has its error. */
-static TtHeldSnapshot *take(Job *job, const char *word) {
+/* Why there is no snapshot, in words for the caller. */
+static void job_refuse(Job *job, const GError *error) {
+    TtControlError code = TT_CONTROL_ERROR_FAILED;
+
+    if (error->domain == TT_CONTROL_ERROR)
+        code = (TtControlError)error->code;
+    else if (error->domain == TT_MODEL_ERROR)
+        code = TT_CONTROL_ERROR_INVALID_ARGUMENT;
+    else if (g_error_matches(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_GONE))
+        code = TT_CONTROL_ERROR_NO_SUCH_TARGET;
+    else if (g_error_matches(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_CANCELLED))
+        code = TT_CONTROL_ERROR_CANCELLED;
+    g_set_error(&job->error, TT_CONTROL_ERROR, (gint)code, "%s%s",
+                code == TT_CONTROL_ERROR_FAILED ? "The recording cannot be read: " : "",
+                error->message);
+}
+
+/* Finds the session of the job's recording that is meant. FALSE: the job has its error. */
+static gboolean open_recording(Job *job) {
     g_autoptr(GError) error = NULL;
-    TtHeldSnapshot *held = NULL;
+    const TtSessionCard *card = NULL;
+
+    job->replay = tt_replay_open(job->exporter->intake, g_steal_fd(&job->recording_fd),
+                                 job->cancellable, &error);
+    if (job->replay)
+        card = tt_target_find(tt_replay_get_cards(job->replay), job->target, &error);
+    if (!card) {
+        job_refuse(job, error);
+        return FALSE;
+    }
+    memcpy(job->session_id, card->id, sizeof job->session_id);
+    job->related = related_new(tt_replay_get_cards(job->replay), card);
+    return TRUE;
+}
+
+static TtHeldSnapshot *take_lives(Job *job, GError **error) {
+    if (job->replay)
+        return tt_replay_take_lives(job->replay, job->session_id, job->ask.addr, error);
+    return tt_intake_take_lives(job->exporter->intake, job->session_id, job->ask.addr, error);
+}
+
+static TtHeldSnapshot *take_instant(Job *job, const char *word, GError **error) {
     TtInstant instant;
 
-    if (job->ask.question == TT_QUESTION_LIVES)
-        held = tt_intake_take_lives(job->exporter->intake, job->session_id, job->ask.addr, &error);
-    else if (tt_instant_parse(word, &instant, &error))
-        held = tt_intake_take_snapshot(job->exporter->intake, job->session_id, &instant, &error);
+    if (!tt_instant_parse(word, &instant, error))
+        return NULL;
+    if (job->replay)
+        return tt_replay_take_snapshot(job->replay, job->session_id, G_MAXUINT64, &instant, error);
+    return tt_intake_take_snapshot(job->exporter->intake, job->session_id, &instant, error);
+}
+
+/* What is asked for, at an instant's word. NULL: the job has its error. */
+static TtHeldSnapshot *take(Job *job, const char *word) {
+    g_autoptr(GError) error = NULL;
+    TtHeldSnapshot *held = job->ask.question == TT_QUESTION_LIVES ? take_lives(job, &error)
+                                                                  : take_instant(job, word, &error);
+
     if (!held)
-        g_set_error_literal(&job->error, TT_CONTROL_ERROR,
-                            error->domain == TT_MODEL_ERROR ? TT_CONTROL_ERROR_INVALID_ARGUMENT
-                                                            : TT_CONTROL_ERROR_NO_SUCH_TARGET,
-                            error->message);
+        job_refuse(job, error);
     return held;
 }
 
@@ -275,45 +321,6 @@ static TtHeldSnapshot *take(Job *job, const char *word) {
 static gboolean is_ordered(const TtSnapshot *before, const TtSnapshot *after) {
     return tt_snapshot_get_instant(after)->kind == TT_INSTANT_NOW ||
            tt_snapshot_get_instant(before)->t_ns <= tt_snapshot_get_instant(after)->t_ns;
-}
-
-/* Tells a session of the job's recording again, which is found out on the way. */
-static TtHeldSnapshot *retell(Job *job, GError **error) {
-    g_autoptr(TtReplay) replay = tt_replay_open(
-        job->exporter->intake, g_steal_fd(&job->recording_fd), job->cancellable, error);
-    const TtSessionCard *card;
-
-    if (!replay)
-        return NULL;
-    card = tt_target_find(tt_replay_get_cards(replay), job->target, error);
-    if (!card)
-        return NULL;
-    memcpy(job->session_id, card->id, sizeof job->session_id);
-    job->related = related_new(tt_replay_get_cards(replay), card);
-    return tt_replay_take_snapshot(replay, card->id, G_MAXUINT64, error);
-}
-
-static void job_refuse(Job *job, GError *error) {
-    if (error->domain == TT_CONTROL_ERROR)
-        job->error = g_error_copy(error);
-    else if (g_error_matches(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_GONE))
-        g_set_error_literal(&job->error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_NO_SUCH_TARGET,
-                            error->message);
-    else if (g_error_matches(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_CANCELLED))
-        job_set_cancelled(job, error->message);
-    else
-        g_set_error(&job->error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_FAILED,
-                    "The recording cannot be read: %s", error->message);
-}
-
-/* As take(), of the job's recording. */
-static TtHeldSnapshot *take_recorded(Job *job) {
-    g_autoptr(GError) error = NULL;
-    TtHeldSnapshot *held = retell(job, &error);
-
-    if (!held)
-        job_refuse(job, error);
-    return held;
 }
 
 static void work(Job *job) {
@@ -324,9 +331,11 @@ static void work(Job *job) {
         job_set_cancelled(job, "The caller went away");
         return;
     }
+    if (job->recording_fd >= 0 && !open_recording(job))
+        return;
     if (job->ask.question == TT_QUESTION_DIFF && !(before = take(job, job->ask.since)))
         return;
-    held = job->recording_fd >= 0 ? take_recorded(job) : take(job, job->ask.at);
+    held = take(job, job->ask.at);
     if (!held)
         return;
     if (job->is_description)
@@ -526,19 +535,13 @@ static gboolean check_view(const TtExportAsk *ask, GError **error) {
 }
 
 /* The words alone; whether the session has such instants is for its owner to say. */
-static gboolean check_instants(const Job *job, GError **error) {
-    const TtExportAsk *ask = &job->ask;
+static gboolean check_instants(const TtExportAsk *ask, GError **error) {
     g_autoptr(GError) why = NULL;
     TtInstant instant;
 
-    if (!tt_instant_parse(ask->at, &instant, &why)) {
-        /* @why says it. */
-    } else if (job->recording_fd >= 0 && instant.kind != TT_INSTANT_NOW) {
-        g_set_error_literal(&why, TT_CONTROL_ERROR, TT_CONTROL_ERROR_INVALID_ARGUMENT,
-                            "--at can only be 'now' of a recording: it is shown as of its end");
-    } else if (ask->question != TT_QUESTION_DIFF || tt_instant_parse(ask->since, &instant, &why)) {
+    if (tt_instant_parse(ask->at, &instant, &why) &&
+        (ask->question != TT_QUESTION_DIFF || tt_instant_parse(ask->since, &instant, &why)))
         return TRUE;
-    }
     g_set_error_literal(error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_INVALID_ARGUMENT, why->message);
     return FALSE;
 }
@@ -553,7 +556,7 @@ static gboolean export(TtExporter *exporter, Job *job, const TtExportAsk *ask, i
     job->ask.view = g_strdup(ask->view);
     job->done = done;
     job->data = data;
-    if (check_output(fd, error) && check_view(ask, error) && check_instants(job, error) &&
+    if (check_output(fd, error) && check_view(ask, error) && check_instants(ask, error) &&
         enqueue(exporter, job, error))
         return TRUE;
     job_free(job);

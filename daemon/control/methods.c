@@ -193,7 +193,7 @@ static gboolean read_options(GVariant *options, TtExportAsk *ret_ask, gint *ret_
             ret_ask->top = g_variant_get_uint32(value);
         else if (!is_diff && g_str_equal(key, "full") && g_str_equal(type, "b"))
             ret_ask->is_full = g_variant_get_boolean(value);
-        else if (is_state && g_str_equal(key, "from") && g_str_equal(type, "h"))
+        else if (g_str_equal(key, "from") && g_str_equal(type, "h"))
             *ret_from = g_variant_get_handle(value);
         else if (!is_state && g_str_equal(key, "columns") && g_str_equal(type, "u"))
             ret_ask->columns = g_variant_get_uint32(value);

@@ -289,31 +289,60 @@ static guint64 get_realtime_ns(TtReplay *replay, const Told *told, const TtSessi
     return replay->is_whole ? replay->realtime_ns : told->realtime_ns;
 }
 
-TtHeldSnapshot *tt_replay_take_snapshot(TtReplay *replay, const guint8 *session_id,
-                                        guint64 until_stamp, GError **error) {
-    const Told *told = NULL;
-    gboolean is_at_instant;
-
-    for (guint i = 0; i < replay->cards->len && !told; i++) {
+static const Told *find_told(TtReplay *replay, const guint8 *session_id, GError **error) {
+    for (guint i = 0; i < replay->cards->len; i++) {
         const TtSessionCard *card = g_ptr_array_index(replay->cards, i);
 
         if (memcmp(card->id, session_id, sizeof card->id) == 0)
-            told = find_session(replay, card->order);
+            return find_session(replay, card->order);
     }
-    if (!told) {
-        g_set_error_literal(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_GONE,
-                            "There is no such session in the recording");
-        return NULL;
-    }
-    Held *held = retell(replay, told, until_stamp, &is_at_instant, error);
-    if (!held)
-        return NULL;
+    g_set_error_literal(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_GONE,
+                        "There is no such session in the recording");
+    return NULL;
+}
 
+/* Takes both. */
+static TtHeldSnapshot *hand_out(Held *held, TtSnapshot *snapshot, guint64 realtime_ns) {
     TtHeldSnapshot *taken = g_new0(TtHeldSnapshot, 1);
-    taken->snapshot = tt_snapshot_new(held->session, &held->pin);
-    taken->realtime_ns = get_realtime_ns(replay, told, held->session, until_stamp, is_at_instant);
+
+    taken->snapshot = snapshot;
+    taken->realtime_ns = realtime_ns;
     taken->held = held;
     taken->release = release_held;
-    tt_snapshot_set_fetch(taken->snapshot, fetch, rewind_live, held);
+    tt_snapshot_set_fetch(snapshot, fetch, rewind_live, held);
+    tt_snapshot_settle(snapshot);
     return taken;
+}
+
+TtHeldSnapshot *tt_replay_take_snapshot(TtReplay *replay, const guint8 *session_id,
+                                        guint64 until_stamp, const TtInstant *instant,
+                                        GError **error) {
+    static const TtInstant now = {.kind = TT_INSTANT_NOW};
+    const Told *told = find_told(replay, session_id, error);
+    gboolean is_at_instant;
+    Held *held = told ? retell(replay, told, until_stamp, &is_at_instant, error) : NULL;
+
+    if (!held)
+        return NULL;
+    TtSnapshot *snapshot =
+        tt_snapshot_new_at(held->session, instant ? instant : &now, 0, &held->pin, error);
+    if (!snapshot) {
+        release_held(held);
+        return NULL;
+    }
+    return hand_out(held, snapshot,
+                    get_realtime_ns(replay, told, held->session, until_stamp, is_at_instant));
+}
+
+TtHeldSnapshot *tt_replay_take_lives(TtReplay *replay, const guint8 *session_id, guint64 addr,
+                                     GError **error) {
+    const Told *told = find_told(replay, session_id, error);
+    gboolean is_at_instant;
+    Held *held = told ? retell(replay, told, G_MAXUINT64, &is_at_instant, error) : NULL;
+
+    if (!held)
+        return NULL;
+    TtSnapshot *snapshot = tt_snapshot_new_lives(held->session, addr, &held->pin);
+    return hand_out(held, snapshot,
+                    get_realtime_ns(replay, told, held->session, G_MAXUINT64, is_at_instant));
 }

@@ -341,6 +341,82 @@ def marks_know_of_lives_that_history_lost():
             check_equal((life["is_live"], life["died_ns"]), (False, None))
 
 
+class Recorded:
+    """The program, recorded to its end by a daemon that still has its session."""
+
+    def __init__(self, daemon):
+        folder = ttlib.temp_dir()
+        self.daemon, self.path = daemon, folder / "recording"
+        words = ["run", f"--record={self.path}", "--", PROGRAM, folder / "log", SEED, STEPS]
+        process = subprocess.Popen(
+            [ttlib.TT_CTL, *map(str, words)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=daemon.env(),
+        )
+        for stop in range(STOPS + 1):
+            process.stdout.read(1)
+            if stop < STOPS:
+                check_equal(daemon.ctl("mark", f"outside-{stop}").returncode, 0)
+            process.stdin.write(b"x")
+            process.stdin.flush()
+        process.communicate(timeout=ttlib.SECONDS)
+        check_equal(process.returncode, 0)
+        self.story = Story(folder / "log")
+
+    def check_same(self, *words):
+        """What is asked of the recording is what the session itself says."""
+        live = self.daemon.ctl(*words, "--json")
+        told = self.daemon.ctl(*words, "--json", f"--from={self.path}")
+        check_equal((live.returncode, told.returncode), (0, 0), live.stderr + told.stderr)
+        documents = [json.loads(result.stdout) for result in (live, told)]
+        for document in documents:
+            for key in ("generator", "timestamp"):
+                document.pop(key, None)
+            for module in document.get("modules", []):
+                del module["symbols"]  # of names that were looked up so far
+        for key in documents[0]:
+            check_equal(documents[1][key], documents[0][key], f"{key} of {words}, seed {SEED}")
+
+
+@ttlib.case
+def recordings_answer_as_their_sessions():
+    draw = random.Random(SEED)
+    with ttlib.Daemon() as daemon:
+        recorded = Recorded(daemon)
+        story = recorded.story
+        for name in ["peak", *draw.sample(sorted(story.instants), 4)]:
+            recorded.check_same("export", f"--at={name}")
+        marks = json.loads(daemon.ctl("export", "--json").stdout)["marks"]
+        for mark in draw.sample(marks, 2):
+            recorded.check_same("export", f"--at={mark['t_ns']}")
+        names = story.order()
+        for i in draw.sample(range(len(names) - 1), 3):
+            recorded.check_same("diff", names[i], draw.choice(names[i + 1 :]))
+        for size in draw.sample(sorted(story.blocks), 3):
+            recorded.check_same("who", hex(story.blocks[size][0] + draw.randrange(size)))
+
+
+def check_refused(status, word, *words):
+    result = ttlib.ctl(*words, env=ttlib.clean_env({"TT_SOCKET_DIR": ttlib.temp_dir()}))
+    check_equal(result.returncode, status, f"{words}: {result.stderr}")
+    check(word in result.stderr, f"{word!r} is not in {result.stderr!r}")
+
+
+@ttlib.case
+def recordings_have_no_other_instants():
+    """Asked where no daemon is."""
+    with ttlib.Daemon() as daemon:
+        source = f"--from={Recorded(daemon).path}"
+    check_refused(2, "no mark", "export", "--json", "--at=nowhere", source)
+    check_refused(2, "outside the session", "export", "--json", "--at=1h", source)
+    check_refused(2, "earlier instant comes first", "diff", "now", "mark-1", source)
+    check_refused(2, "nobody", "who", "nobody", "0x10", source)
+    check_refused(1, "recording", "diff", "start", "now", f"--from={__file__}")
+    check_refused(1, "missing", "who", "0x10", "--from=/missing")
+
+
 if __name__ == "__main__":
     print(f"# TT_SEED={SEED}")
     PROGRAM = ttlib.build(

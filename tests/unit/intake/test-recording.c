@@ -216,7 +216,7 @@ static TtHeldSnapshot *tell(Place *place, const void *bytes, gsize len, guint64 
     if (cards->len == 0)
         return NULL;
     return tt_replay_take_snapshot(replay, ((TtSessionCard *)g_ptr_array_index(cards, 0))->id,
-                                   until, error);
+                                   until, NULL, error);
 }
 
 static void test_what_is_told_again_is_the_same(void) {
