@@ -216,8 +216,8 @@ def check_many_killed(count):
         )
         check_equal(process.wait(300), -signal.SIGKILL, "status")
         # The newest that ended are kept, and of each it is known how.
-        ttlib.wait_for(lambda: list_states(daemon) == {"killed"}, "all are killed")
-        ttlib.wait_for(lambda: count_descriptors(daemon) <= before, "no descriptor is left")
+        ttlib.wait_for(lambda: list_states(daemon) == {"killed"}, "all are killed", 300)
+        ttlib.wait_for(lambda: count_descriptors(daemon) <= before, "no descriptor is left", 300)
 
 
 if ROUNDS > 200:
