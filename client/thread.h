@@ -38,3 +38,6 @@ typedef struct TtThread {
 
     TtStackCache stack;
 } TtThread;
+
+_Static_assert(offsetof(TtThread, stack) <= 8 * TT_LANE_NOTE_WORDS,
+               "what is noted of blocks lies within this of the pointers to the lane");

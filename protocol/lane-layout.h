@@ -40,6 +40,11 @@ typedef struct TtLaneControl {
     _Atomic uint32_t writer_waits;   /* client sets 1 when it sleeps on reader_waits */
 } TtLaneControl;
 
+/* What a program keeps of each of its lanes begins with pointers to the lane's memory, and within
+ * so many words of any of these has the last block's address: whoever looks for pointers to blocks
+ * in the program's memory passes over them. */
+#define TT_LANE_NOTE_WORDS 40u
+
 _Static_assert(sizeof(TtLaneControl) == 128, "lane control is two cache lines");
 _Static_assert(offsetof(TtLaneControl, read_position) == 64, "the daemon's line is its own");
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/ask.h"
 
-#include <gio/gunixfdlist.h>
+#include <glib-unix.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -11,6 +11,7 @@
 
 #define ERROR_PREFIX "org.tracetools.Error."
 #define PING_EVERY_S 1
+#define WAITER_MS 5000         /* for the byte that somebody waits for */
 #define EXPORT_MAX_MS G_MAXINT /* the daemon may queue it; that it lives is asked meanwhile */
 
 /* A call that may take long, and the question whether the other side is still there. */
@@ -21,6 +22,7 @@ typedef struct LongCall {
     GCancellable *pings;
     gboolean is_pinging, is_silent, is_done;
     GAsyncResult *result;
+    TtAskWaiter *waiter; /* or NULL, once it is done too */
 } LongCall;
 
 /* Returns: (transfer full) (nullable): a property of the daemon. */
@@ -162,34 +164,75 @@ static void on_done(GObject *source, GAsyncResult *result, gpointer data) {
     call->result = g_object_ref(result);
 }
 
+static void tell_waiter(LongCall *call) {
+    TtAskWaiter *waiter = g_steal_pointer(&call->waiter);
+
+    if (waiter)
+        waiter->done(waiter->data);
+}
+
+static gboolean on_byte(int fd, GIOCondition condition, gpointer data) {
+    (void)fd;
+    (void)condition;
+    tell_waiter(data);
+    return G_SOURCE_REMOVE;
+}
+
+/* A daemon that has more to do than can be waited for. */
+static gboolean on_waited_too_long(gpointer data) {
+    LongCall *call = data;
+
+    if (call->waiter) {
+        tell_waiter(call);
+        call->is_silent = TRUE;
+        g_cancellable_cancel(call->cancellable);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+/* Takes @source. */
+static GSource *attach(LongCall *call, GSource *source, GSourceFunc function) {
+    g_source_set_callback(source, function, call, NULL);
+    g_source_attach(source, call->context);
+    return source;
+}
+
+static void drop(GSource *source) {
+    g_source_destroy(source);
+    g_source_unref(source);
+}
+
 /* Until the answer, or a sign that none will come. */
 static void wait_for(LongCall *call) {
-    GSource *pinging = g_timeout_source_new_seconds(PING_EVERY_S);
+    GSource *pinging = attach(call, g_timeout_source_new_seconds(PING_EVERY_S), ping);
+    GSource *byte = NULL, *patience = NULL;
 
-    g_source_set_callback(pinging, ping, call, NULL);
-    g_source_attach(pinging, call->context);
+    if (call->waiter) {
+        byte =
+            attach(call, g_unix_fd_source_new(call->waiter->fd, G_IO_IN), G_SOURCE_FUNC(on_byte));
+        patience = attach(call, g_timeout_source_new(WAITER_MS), on_waited_too_long);
+    }
     while (!call->is_done)
         g_main_context_iteration(call->context, TRUE);
-    g_source_destroy(pinging);
-    g_source_unref(pinging);
+    tell_waiter(call);
+    drop(pinging);
+    if (byte) {
+        drop(byte);
+        drop(patience);
+    }
     g_cancellable_cancel(call->pings);
     while (call->is_pinging)
         g_main_context_iteration(call->context, TRUE);
 }
 
-/* A method whose last argument is the output, @fd. @arguments: all; floating.
- * @from_fd: a recording, as handle 1; 0: none */
-static gboolean call_long(TtDaemon *daemon, const char *method, GVariant *arguments, int fd,
-                          int from_fd, GError **error) {
-    g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
+/* @arguments: all; floating. @waiter: (nullable). Returns: (transfer full): the reply, or NULL. */
+static GVariant *call_with(TtDaemon *daemon, const char *method, GVariant *arguments,
+                           GUnixFDList *fds, TtAskWaiter *waiter, GError **error) {
     g_autoptr(GVariant) owned = g_variant_ref_sink(arguments);
-    g_autoptr(GVariant) reply = NULL;
-    LongCall call = {.daemon = daemon};
+    LongCall call = {.daemon = daemon, .waiter = waiter};
+    GVariant *reply;
     GError *failure = NULL;
 
-    if (g_unix_fd_list_append(fds, fd, error) < 0 ||
-        (from_fd > 0 && g_unix_fd_list_append(fds, from_fd, error) < 0))
-        return FALSE;
     call.cancellable = g_cancellable_new();
     call.pings = g_cancellable_new();
     call.context = g_main_context_new();
@@ -206,14 +249,38 @@ static gboolean call_long(TtDaemon *daemon, const char *method, GVariant *argume
     g_object_unref(call.pings);
     g_main_context_unref(call.context);
     if (reply)
-        return TRUE;
+        return reply;
     if (call.is_silent) {
         g_clear_error(&failure);
         g_set_error_literal(&failure, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "");
     }
     tt_ask_explain(daemon, &failure);
     g_propagate_error(error, failure);
-    return FALSE;
+    return NULL;
+}
+
+/* A method whose last argument is the output, @fd. @from_fd: a recording, as handle 1; 0: none */
+static gboolean call_long(TtDaemon *daemon, const char *method, GVariant *arguments, int fd,
+                          int from_fd, GError **error) {
+    g_autoptr(GVariant) owned = g_variant_ref_sink(arguments);
+    g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
+    g_autoptr(GVariant) reply = NULL;
+
+    if (g_unix_fd_list_append(fds, fd, error) < 0 ||
+        (from_fd > 0 && g_unix_fd_list_append(fds, from_fd, error) < 0))
+        return FALSE;
+    reply = call_with(daemon, method, owned, fds, NULL, error);
+    return reply != NULL;
+}
+
+gboolean tt_ask_leaks(TtDaemon *daemon, GVariant *arguments, GUnixFDList *fds, TtAskWaiter *waiter,
+                      GVariant **ret_found, GError **error) {
+    g_autoptr(GVariant) reply = call_with(daemon, "Leaks", arguments, fds, waiter, error);
+
+    if (!reply)
+        return FALSE;
+    g_variant_get(reply, "(st@a{st})", NULL, NULL, ret_found);
+    return TRUE;
 }
 
 /* The handle that call_long() gives a recording. */
@@ -241,8 +308,7 @@ gboolean tt_ask_export(TtDaemon *daemon, const char *target, const char *format,
                      fd, picture->from_fd, error);
 }
 
-/* How wide a line may be on standard output; 0: as wide as it likes. */
-static guint get_columns(void) {
+guint tt_ask_get_columns(void) {
     struct winsize size;
 
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
@@ -255,8 +321,8 @@ gboolean tt_ask_document(TtDaemon *daemon, const char *method, GVariant *argumen
     GVariantIter iter;
     GVariant *argument;
 
-    if (!is_json && get_columns() > 0)
-        g_variant_dict_insert(options, "columns", "u", get_columns());
+    if (!is_json && tt_ask_get_columns() > 0)
+        g_variant_dict_insert(options, "columns", "u", tt_ask_get_columns());
     insert_from(options, from_fd);
     g_variant_builder_init(&all, G_VARIANT_TYPE_TUPLE);
     g_variant_iter_init(&iter, owned);

@@ -2,6 +2,8 @@
 /* Questions that more than one command asks. */
 #pragma once
 
+#include <gio/gunixfdlist.h>
+
 #include "tools/daemon.h"
 
 G_BEGIN_DECLS
@@ -43,6 +45,28 @@ gboolean tt_ask_export_to(TtDaemon *daemon, const char *target, const char *form
  */
 gboolean tt_ask_document(TtDaemon *daemon, const char *method, GVariant *arguments,
                          gboolean is_json, GVariantDict *options, int from_fd, GError **error);
+
+/* Somebody who waits, while a call is under way, for the daemon to send a byte. */
+typedef struct TtAskWaiter {
+    int fd;
+    void (*done)(gpointer data); /* called once: it came, or will not come */
+    gpointer data;
+} TtAskWaiter;
+
+/**
+ * tt_ask_leaks:
+ * @arguments: (transfer floating): all of the method's
+ * @fds: (transfer none): that @arguments name
+ * @waiter: (nullable)
+ * @ret_found: (out) (transfer full): what was found, a{st}
+ *
+ * Has the daemon write one report of leaks, however long that takes.
+ */
+gboolean tt_ask_leaks(TtDaemon *daemon, GVariant *arguments, GUnixFDList *fds, TtAskWaiter *waiter,
+                      GVariant **ret_found, GError **error);
+
+/* How wide a line may be on standard output; 0: as wide as it likes. */
+guint tt_ask_get_columns(void);
 
 /**
  * tt_ask_explain:

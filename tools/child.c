@@ -40,11 +40,21 @@ static void execute(const char *path, char **argv, char **shell_argv, char **env
         execve("/bin/sh", shell_argv, environment);
 }
 
+/* In the child. Until the other end is closed, by our going on or by our death. */
+static void wait_for_watch(const int *held) {
+    char byte;
+
+    close(held[1]);
+    while (read(held[0], &byte, 1) < 0 && errno == EINTR)
+        ;
+    close(held[0]);
+}
+
 gint tt_child_spawn(const TtChildStart *start, const char *path, char **argv, char **environment,
-                    int *ret_errno) {
+                    TtWatch **ret_watch, int *ret_errno) {
     g_autoptr(GPtrArray) shell_argv = g_ptr_array_new();
     struct sigaction ignore = {.sa_handler = SIG_IGN}, usual = {.sa_handler = SIG_DFL};
-    int failure[2], code = 0;
+    int failure[2], held[2], code = 0;
     pid_t pid;
 
     g_ptr_array_add(shell_argv, (gpointer) "/bin/sh");
@@ -57,11 +67,19 @@ gint tt_child_spawn(const TtChildStart *start, const char *path, char **argv, ch
         *ret_errno = errno;
         return 0;
     }
+    if (ret_watch && pipe2(held, O_CLOEXEC) < 0) {
+        *ret_errno = errno;
+        close(failure[0]);
+        close(failure[1]);
+        return 0;
+    }
     sigaction(SIGINT, &ignore, &interrupt);
     sigaction(SIGQUIT, &ignore, &quit);
     sigaction(SIGCHLD, &usual, NULL); /* where it is ignored nobody learns how a child ended */
     pid = fork();
     if (pid == 0) {
+        if (ret_watch)
+            wait_for_watch(held);
         restore(start);
         execute(path, argv, (char **)shell_argv->pdata, environment);
         code = errno;
@@ -71,6 +89,12 @@ gint tt_child_spawn(const TtChildStart *start, const char *path, char **argv, ch
     if (pid < 0)
         code = errno;
     close(failure[1]);
+    if (ret_watch) {
+        close(held[0]);
+        if (pid > 0)
+            *ret_watch = tt_watch_new(pid);
+        close(held[1]);
+    }
     /* Nothing comes where exec has closed it. */
     while (pid > 0 && read(failure[0], &code, sizeof code) < 0 && errno == EINTR)
         ;
@@ -78,16 +102,19 @@ gint tt_child_spawn(const TtChildStart *start, const char *path, char **argv, ch
     if (code == 0)
         return pid;
     if (pid > 0)
-        tt_child_wait(pid);
+        tt_child_wait(pid, ret_watch ? *ret_watch : NULL);
     *ret_errno = code;
     return 0;
 }
 
-gint tt_child_wait(gint pid) {
+gint tt_child_wait(gint pid, TtWatch *watch) {
     int wait_status = 0;
 
-    while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
-        ;
+    if (watch)
+        wait_status = tt_watch_wait(watch);
+    else
+        while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
+            ;
     sigaction(SIGINT, &interrupt, NULL);
     sigaction(SIGQUIT, &quit, NULL);
     return wait_status;

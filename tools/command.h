@@ -19,6 +19,7 @@ int tt_command_record(char **argv, const TtChildStart *start);
 int tt_command_mark(char **argv, const TtChildStart *start);
 int tt_command_diff(char **argv, const TtChildStart *start);
 int tt_command_who(char **argv, const TtChildStart *start);
+int tt_command_leaks(char **argv, const TtChildStart *start);
 int tt_command_start(char **argv, const TtChildStart *start);
 int tt_command_stop(char **argv, const TtChildStart *start);
 

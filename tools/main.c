@@ -15,6 +15,7 @@ static const char help[] =
     "  mark NAME [TARGET]    names an instant\n"
     "  diff A B [TARGET]     shows what was born between two instants and lives\n"
     "  who TARGET ADDRESS    tells whose block an address is or was\n"
+    "  leaks [TARGET]        tells which blocks are lost; leaks -- CMD ... at CMD's end\n"
     "  start TARGET          wakes a dormant session\n"
     "  stop TARGET           puts a session to sleep\n"
     "\n"
@@ -28,11 +29,12 @@ typedef struct Command {
 static const Command commands[] = {
     {"run", tt_command_run},       {"list", tt_command_list},   {"export", tt_command_export},
     {"record", tt_command_record}, {"mark", tt_command_mark},   {"diff", tt_command_diff},
-    {"who", tt_command_who},       {"start", tt_command_start}, {"stop", tt_command_stop},
+    {"who", tt_command_who},       {"leaks", tt_command_leaks}, {"start", tt_command_start},
+    {"stop", tt_command_stop},
 };
 
 static gboolean is_planned(const char *name) {
-    static const char *const names[] = {"top", "leaks", NULL};
+    static const char *const names[] = {"top", NULL};
 
     return g_strv_contains(names, name);
 }

@@ -14,6 +14,7 @@
 #include "tools/list.h"
 #include "tools/output.h"
 #include "tools/recording.h"
+#include "tools/run.h"
 #include "tools/summary.h"
 #include "tools/tree.h"
 
@@ -21,8 +22,8 @@
 #define DESCRIBE_MS 30000
 
 static const char help[] =
-    "Usage: tt-ctl run [--json[=F]] [--svg[=F]] [--view=V] [--top=N] [--full] [--record=F]\n"
-    "                  -- CMD ...\n"
+    "Usage: tt-ctl run [--json[=F]] [--svg[=F]] [--view=V] [--top=N] [--full] [--leaks[=F]]\n"
+    "                  [--record=F] -- CMD ...\n"
     "\n"
     "Runs CMD traced, without losing an event, and gives its status. Uses the running tt-daemon "
     "or,\n"
@@ -33,6 +34,8 @@ static const char help[] =
     "  --view=V    which picture: overview, top, lifecycles\n"
     "  --top=N     how many entries a ranking shows\n"
     "  --full      JSON with every address of every stack in every block\n"
+    "  --leaks[=F] then writes which blocks were lost, to F or standard output; with the options\n"
+    "              --show, --suppressions and --fail-on of tt-ctl leaks\n"
     "  --record=F  records all that CMD and what it starts do, for tt-ctl export --from=F\n"
     "\n"
     "With %p (pid) or %s (session) in F there is a file for each session that CMD and what it\n"
@@ -44,7 +47,7 @@ static const char help[] =
     "was not found.\n";
 
 typedef struct Asked {
-    const char *json, *svg, *view, *top, *full, *record, *help;
+    const char *json, *svg, *view, *top, *full, *record, *leaks, *help;
 } Asked;
 
 /* One run. Owned by tt_command_run's frame. */
@@ -52,8 +55,11 @@ typedef struct Run {
     const TtChildStart *start;
     Asked asked;
     TtPicture picture;
-    char **argv; /* CMD and its words; borrowed */
-    char *path;  /* what is executed */
+    const TtLeaks *leaks; /* what is asked of its leaks; or NULL */
+    TtWatch *watch;       /* then */
+    gboolean has_failed;  /* what --fail-on names was found */
+    char **argv;          /* CMD and its words; borrowed */
+    char *path;           /* what is executed */
     char **environment;
     char *client_dir; /* or NULL */
     TtDaemon *daemon;
@@ -65,6 +71,7 @@ typedef struct Run {
 } Run;
 
 static void run_clear(Run *run) {
+    g_clear_pointer(&run->watch, tt_watch_free);
     g_clear_pointer(&run->recording, tt_recording_file_free);
     g_clear_error(&run->record_error);
     g_clear_pointer(&run->daemon, tt_daemon_free);
@@ -308,8 +315,20 @@ static void keep_client_dir(Run *run, GPtrArray *family) {
 static gboolean needs_own_session(const Run *run) {
     const Asked *asked = &run->asked;
 
-    return (!asked->json && !asked->svg) || (asked->json && !tt_tree_is_pattern(asked->json)) ||
+    return (!asked->json && !asked->svg) || run->leaks ||
+           (asked->json && !tt_tree_is_pattern(asked->json)) ||
            (asked->svg && !tt_tree_is_pattern(asked->svg));
+}
+
+static gboolean report_leaks(Run *run, GPtrArray *family, GError **error) {
+    GVariant *last = tt_tree_find_last(family, run->pid);
+    gboolean holds;
+
+    if (!tt_leaks_write_ended(run->leaks, run->daemon, tt_list_get_text(last, "id"), run->watch,
+                              &holds, error))
+        return FALSE;
+    run->has_failed = !holds;
+    return TRUE;
 }
 
 /* What is left to do when CMD has ended. */
@@ -328,14 +347,15 @@ static gboolean report(Run *run, GError **error) {
     if (family->len == 0 || (needs_own_session(run) && !tt_tree_find_last(family, run->pid)))
         return refuse(error, TT_TOOLS_ERROR_FAILED,
                       "%s ran, but no session of it appeared: it was not traced", run->argv[0]);
-    if (!run->asked.json && !run->asked.svg)
+    if (!run->asked.json && !run->asked.svg && !run->leaks)
         return summarize(run, family, error);
     return export_format(run, "json", run->asked.json, family, error) &&
-           export_format(run, "svg", run->asked.svg, family, error);
+           export_format(run, "svg", run->asked.svg, family, error) &&
+           (!run->leaks || report_leaks(run, family, error));
 }
 
 static int run_command(Run *run) {
-    gboolean has_output = run->asked.json || run->asked.svg || run->asked.record;
+    gboolean has_output = run->asked.json || run->asked.svg || run->asked.record || run->leaks;
     g_autoptr(GError) error = NULL;
     int status = prepare(run, &error);
     int code = 0;
@@ -344,15 +364,16 @@ static int run_command(Run *run) {
         tt_say_error(error);
         return status;
     }
-    run->pid = tt_child_spawn(run->start, run->path, run->argv, run->environment, &code);
+    run->pid = tt_child_spawn(run->start, run->path, run->argv, run->environment,
+                              run->leaks ? &run->watch : NULL, &code);
     if (run->pid == 0) {
         tt_say("Cannot run %s: %s", run->path, g_strerror(code));
         return code == ENOENT ? TT_STATUS_NOT_FOUND : TT_STATUS_NOT_EXECUTABLE;
     }
-    run->wait_status = tt_child_wait(run->pid);
+    run->wait_status = tt_child_wait(run->pid, run->watch);
     status = tt_child_status(run->wait_status);
     if (report(run, &error) && !run->record_error)
-        return status;
+        return run->has_failed ? TT_STATUS_ASSERTION : status;
     if (run->record_error)
         tt_say_error(run->record_error);
     if (error)
@@ -367,14 +388,30 @@ static int run_command(Run *run) {
     return TT_STATUS_RUN_FAILED;
 }
 
+int tt_run_for_leaks(char **argv, const TtLeaks *leaks, const TtChildStart *start) {
+    g_auto(Run) run = {.start = start, .leaks = leaks, .argv = argv};
+    g_autoptr(GError) error = NULL;
+
+    if (!check_usage(&run.asked, (const char **)argv, &error))
+        return tt_say_error(error);
+    return run_command(&run);
+}
+
 int tt_command_run(char **argv, const TtChildStart *start) {
+    g_auto(TtLeaks) leaks = {0};
     g_auto(Run) run = {.start = start};
     Asked *asked = &run.asked;
     const TtOption options[] = {
-        {"json", TT_OPTION_OPTIONAL, &asked->json}, {"svg", TT_OPTION_OPTIONAL, &asked->svg},
-        {"view", TT_OPTION_REQUIRED, &asked->view}, {"top", TT_OPTION_REQUIRED, &asked->top},
-        {"full", TT_OPTION_FLAG, &asked->full},     {"record", TT_OPTION_REQUIRED, &asked->record},
-        {"help", TT_OPTION_FLAG, &asked->help},     {0},
+        {"json", TT_OPTION_OPTIONAL, &asked->json},
+        {"svg", TT_OPTION_OPTIONAL, &asked->svg},
+        {"view", TT_OPTION_REQUIRED, &asked->view},
+        {"top", TT_OPTION_REQUIRED, &asked->top},
+        {"full", TT_OPTION_FLAG, &asked->full},
+        {"record", TT_OPTION_REQUIRED, &asked->record},
+        {"leaks", TT_OPTION_OPTIONAL, &asked->leaks},
+        TT_LEAKS_OPTIONS(&leaks),
+        {"help", TT_OPTION_FLAG, &asked->help},
+        {0},
     };
     g_autofree const char **words = g_new(const char *, g_strv_length(argv) + 1);
     g_autofree char *view = NULL;
@@ -389,6 +426,11 @@ int tt_command_run(char **argv, const TtChildStart *start) {
         !tt_command_read_picture(view, asked->top, NULL, &run.picture, &error))
         return tt_say_error(error);
     run.picture.is_full = asked->full != NULL;
+    leaks.path = asked->leaks;
+    leaks.top_word = asked->top;
+    if (!tt_leaks_read(&leaks, &error))
+        return tt_say_error(error);
+    run.leaks = asked->leaks ? &leaks : NULL;
     run.argv = (char **)words;
     return run_command(&run);
 }

@@ -10,6 +10,7 @@ typedef enum TtStatus {
     TT_STATUS_GOOD = 0,
     TT_STATUS_FAILED = 1,
     TT_STATUS_USAGE = 2,        /* bad usage, or no such target */
+    TT_STATUS_ASSERTION = 3,    /* an assertion did not hold */
     TT_STATUS_RUN_FAILED = 125, /* run: failed itself, or CMD cannot be traced */
     TT_STATUS_NOT_EXECUTABLE = 126,
     TT_STATUS_NOT_FOUND = 127,

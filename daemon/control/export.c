@@ -11,12 +11,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "control/error.h"
 #include "control/figures.h"
 #include "control/target.h"
 #include "control/text.h"
+#include "protocol/checked.h"
 #include "report/report.h"
 
 #define QUOTED_MAX 64 /* bytes of a word that a message repeats */
@@ -49,6 +51,7 @@ typedef struct Job {
     GArray *related;  /* of TtRelated, their exe owned; NULL where not yet known */
 
     guint64 bytes;
+    guint64 let_go_ns; /* CLOCK_MONOTONIC: when a process that stood still could go on; or 0 */
     GVariant *figures; /* owned */
     GError *error;     /* of TT_CONTROL_ERROR */
     int output_errno;  /* what the output said; 0: it is not to blame */
@@ -103,7 +106,7 @@ static Job *job_new(TtExporter *exporter, const guint8 *session_id, GCancellable
     if (session_id)
         memcpy(job->session_id, session_id, sizeof job->session_id);
     job->cancellable = cancellable ? g_object_ref(cancellable) : g_cancellable_new();
-    job->fd = job->recording_fd = -1;
+    job->fd = job->recording_fd = job->ask.image_fd = job->ask.taken_fd = -1;
     return job;
 }
 
@@ -113,8 +116,16 @@ static void job_close_output(Job *job) {
     job->fd = -1;
 }
 
+static void drop_fd(int *fd) {
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
 static void job_free(Job *job) {
     job_close_output(job);
+    drop_fd(&job->ask.image_fd);
+    drop_fd(&job->ask.taken_fd);
     if (job->recording_fd >= 0)
         close(job->recording_fd);
     g_clear_pointer(&job->replay, tt_replay_free);
@@ -126,6 +137,8 @@ static void job_free(Job *job) {
     g_free((char *)job->ask.at);
     g_free((char *)job->ask.since);
     g_free((char *)job->ask.view);
+    g_free((char *)job->ask.leaks.suppressions);
+    g_free((char *)job->ask.leaks.why_not);
     g_free(job);
 }
 
@@ -208,6 +221,32 @@ static void on_wait(gpointer data, gboolean is_waiting) {
     g_mutex_unlock(&exporter->lock);
 }
 
+/* The process goes on: its state is taken, or will not be. */
+static guint64 let_go(Job *job) {
+    guint64 now_ns = (guint64)g_get_monotonic_time() * 1000;
+
+    if (job->ask.taken_fd < 0)
+        return 0;
+    /* Whatever the caller has passed, it is not waited for. */
+    (void)!send(job->ask.taken_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    drop_fd(&job->ask.taken_fd);
+    return now_ns;
+}
+
+static gboolean write_leaks(const Job *job, TtSnapshot *snapshot, const TtReportOptions *options,
+                            TtSink *sink, GError **error) {
+    g_autoptr(TtScan) scan = tt_scan_new(snapshot, job->ask.image_fd, error);
+    TtLeaksOptions leaks = job->ask.leaks;
+
+    if (!scan)
+        return FALSE;
+    if (tt_scan_get_facts(scan)->has_classes)
+        leaks.stood_still_ns =
+            tt_saturating_sub(job->let_go_ns, tt_scan_get_facts(scan)->stopped_ns);
+    return tt_report_leaks(snapshot, scan, job->exporter->symbols, options, &leaks, sink,
+                           job->ask.found, error);
+}
+
 /* Writes what was asked, of one snapshot or, for a diff, of two. */
 static gboolean write_report(const Job *job, TtSnapshot *snapshot, TtSnapshot *before,
                              const TtReportOptions *options, TtSink *sink, GError **error) {
@@ -218,6 +257,8 @@ static gboolean write_report(const Job *job, TtSnapshot *snapshot, TtSnapshot *b
         return tt_report_diff(before, snapshot, symbols, options, sink, error);
     case TT_QUESTION_LIVES:
         return tt_report_lives(snapshot, job->ask.addr, symbols, options, sink, error);
+    case TT_QUESTION_LEAKS:
+        return write_leaks(job, snapshot, options, sink, error);
     case TT_QUESTION_STATE:
         break;
     }
@@ -336,6 +377,7 @@ static void work(Job *job) {
     if (job->ask.question == TT_QUESTION_DIFF && !(before = take(job, job->ask.since)))
         return;
     held = take(job, job->ask.at);
+    job->let_go_ns = let_go(job);
     if (!held)
         return;
     if (job->is_description)
@@ -554,6 +596,10 @@ static gboolean export(TtExporter *exporter, Job *job, const TtExportAsk *ask, i
     job->ask.at = g_strdup(ask->at);
     job->ask.since = g_strdup(ask->since);
     job->ask.view = g_strdup(ask->view);
+    job->ask.leaks.suppressions = g_strdup(ask->leaks.suppressions);
+    job->ask.leaks.why_not = g_strdup(ask->leaks.why_not);
+    if (ask->question != TT_QUESTION_LEAKS)
+        job->ask.image_fd = job->ask.taken_fd = -1;
     job->done = done;
     job->data = data;
     if (check_output(fd, error) && check_view(ask, error) && check_instants(ask, error) &&

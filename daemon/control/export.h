@@ -5,6 +5,7 @@
 
 #include "intake/intake.h"
 #include "protocol/wire.h"
+#include "report/report.h"
 
 G_BEGIN_DECLS
 
@@ -34,17 +35,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtExporter, tt_exporter_free)
  * @TT_QUESTION_STATE: the state at an instant, as a document
  * @TT_QUESTION_DIFF: what lies between two instants
  * @TT_QUESTION_LIVES: which blocks an address is or was in
+ * @TT_QUESTION_LEAKS: which blocks are lost
  */
 typedef enum TtQuestion {
     TT_QUESTION_STATE,
     TT_QUESTION_DIFF,
     TT_QUESTION_LIVES,
+    TT_QUESTION_LEAKS,
 } TtQuestion;
 
 /**
  * TtExportAsk:
  * @format: of the document
- * @is_text: text for people in place of @format; of a diff and of lives
+ * @is_text: text for people in place of @format; of a diff, of lives and of leaks
  * @at: (nullable): the word of an instant (model/instant.h), of a diff the later; %NULL for now
  * @since: of a diff, the word of the earlier one
  * @addr: of lives
@@ -52,6 +55,11 @@ typedef enum TtQuestion {
  * @top: how many entries a ranking shows; 0 for the view's own choice
  * @columns: of a line of text; 0 for any
  * @is_full: with every address
+ * @leaks: of leaks; its strings are copied
+ * @image_fd: (transfer full): of leaks, the memory; -1: there is none
+ * @taken_fd: (transfer full): of leaks, a socket that is sent a byte as soon as the state is taken,
+ *   or will not be: the process stands still until then; -1: nobody waits for it
+ * @found: (transfer none) (nullable): of leaks; set before @done is called
  */
 typedef struct TtExportAsk {
     TtQuestion question;
@@ -62,6 +70,9 @@ typedef struct TtExportAsk {
     const char *view;
     guint top, columns;
     gboolean is_full;
+    TtLeaksOptions leaks;
+    int image_fd, taken_fd;
+    TtLeaksFound *found;
 } TtExportAsk;
 
 /* @session_id: whose state it was; meaningful without an error

@@ -141,3 +141,23 @@ GVariant *tt_figures_of_snapshot(const TtSnapshot *snapshot) {
     add_doubts(&figures, completeness->doubts);
     return g_variant_ref_sink(g_variant_dict_end(&figures));
 }
+
+static void add_sum(GVariantBuilder *figures, const char *name, TtAmount amount) {
+    g_autofree char *blocks = g_strconcat(name, "_blocks", NULL);
+    g_autofree char *bytes = g_strconcat(name, "_bytes", NULL);
+
+    g_variant_builder_add(figures, "{st}", blocks, amount.blocks);
+    g_variant_builder_add(figures, "{st}", bytes, amount.bytes);
+}
+
+GVariant *tt_figures_of_leaks(const TtLeaksFound *found) {
+    GVariantBuilder figures;
+
+    g_variant_builder_init(&figures, G_VARIANT_TYPE("a{st}"));
+    for (TtLeakClass class = 0; class < TT_LEAK_CLASSES; class ++)
+        if ((class == TT_LEAK_ALIVE) != found->has_classes)
+            add_sum(&figures, tt_leak_class_name(class), found->classes[class]);
+    add_sum(&figures, "suppressed", found->suppressed);
+    g_variant_builder_add(&figures, "{st}", "growing", found->growth_count);
+    return g_variant_builder_end(&figures);
+}

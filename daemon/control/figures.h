@@ -3,6 +3,7 @@
 #pragma once
 
 #include "intake/intake.h"
+#include "report/report.h"
 
 G_BEGIN_DECLS
 
@@ -12,5 +13,8 @@ GVariant *tt_figures_of_card(const TtSessionCard *card);
 /* Returns: (transfer full): an a{sv}, not floating: all totals, and what they are worth. Any
  * thread. */
 GVariant *tt_figures_of_snapshot(const TtSnapshot *snapshot);
+
+/* Returns: (transfer full): an a{st}, floating: what was found of leaks. */
+GVariant *tt_figures_of_leaks(const TtLeaksFound *found);
 
 G_END_DECLS

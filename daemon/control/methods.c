@@ -17,6 +17,11 @@
 #include "trace-tools-dbus.h"
 
 #define WAIT_MAX_MS 600000u
+/* Without a word of it: what is lost, or where that is not known what is alive. */
+#define LEAKS_SHOWN (1u << TT_LEAK_DEFINITE | 1u << TT_LEAK_POSSIBLE | 1u << TT_LEAK_ALIVE)
+
+/* The descriptors of a call to Leaks. */
+enum { FD_OUTPUT, FD_IMAGE, FD_TAKEN, FD_FROM, LEAKS_FDS };
 
 struct TtMethods {
     TtIntake *intake;     /* not owned */
@@ -31,6 +36,7 @@ typedef struct Pending {
     TtMethods *methods; /* NULL once those are gone */
     GDBusMethodInvocation *invocation;
     GCancellable *cancellable;
+    TtLeaksFound found; /* of Leaks */
 } Pending;
 
 static GDBusConnection *pending_get_connection(const Pending *pending) {
@@ -160,6 +166,23 @@ static void exported(gpointer data, const guint8 *session_id, guint64 bytes, con
         tt_text_write_id(session_id, session);
         g_dbus_method_invocation_return_value(pending->invocation,
                                               g_variant_new("(st)", session, bytes));
+    }
+    pending_free(pending);
+}
+
+/* As exported(), of leaks. */
+static void leaks_exported(gpointer data, const guint8 *session_id, guint64 bytes,
+                           const GError *error) {
+    Pending *pending = data;
+    char session[TT_SESSION_HEX_BYTES];
+
+    if (error) {
+        return_failure(pending->invocation, error);
+    } else {
+        tt_text_write_id(session_id, session);
+        g_dbus_method_invocation_return_value(
+            pending->invocation,
+            g_variant_new("(st@a{st})", session, bytes, tt_figures_of_leaks(&pending->found)));
     }
     pending_free(pending);
 }
@@ -360,6 +383,112 @@ static gboolean on_who(TtDaemon1 *object, GDBusMethodInvocation *invocation, GUn
     return serve(data, invocation, fd_list, target, format, options, output, &ask);
 }
 
+/* What Leaks alone knows. @ret_handles: image, taken, from; -1 where not given */
+static gboolean read_leaks_options(GVariant *options, TtExportAsk *ret_ask, gint *ret_handles,
+                                   GError **error) {
+    static const char *const handles[] = {"image", "taken", "from"};
+    GVariantIter iter;
+    const char *key;
+    GVariant *boxed;
+
+    g_variant_iter_init(&iter, options);
+    while (g_variant_iter_next(&iter, "{&sv}", &key, &boxed)) {
+        g_autoptr(GVariant) value = boxed;
+        const char *type = g_variant_get_type_string(value);
+        guint handle = 0;
+
+        while (handle < G_N_ELEMENTS(handles) && !g_str_equal(key, handles[handle]))
+            handle++;
+        if (handle < G_N_ELEMENTS(handles) && g_str_equal(type, "h"))
+            ret_handles[handle] = g_variant_get_handle(value);
+        else if (g_str_equal(key, "suppressions") && g_str_equal(type, "s"))
+            ret_ask->leaks.suppressions = g_variant_get_string(value, NULL);
+        else if (g_str_equal(key, "why_not") && g_str_equal(type, "s"))
+            ret_ask->leaks.why_not = g_variant_get_string(value, NULL);
+        else if (g_str_equal(key, "shows") && g_str_equal(type, "u"))
+            ret_ask->leaks.shows = g_variant_get_uint32(value);
+        else if (g_str_equal(key, "top") && g_str_equal(type, "u"))
+            ret_ask->top = g_variant_get_uint32(value);
+        else if (g_str_equal(key, "columns") && g_str_equal(type, "u"))
+            ret_ask->columns = g_variant_get_uint32(value);
+        else
+            return refuse_option(key, "is not known, or of another type", error);
+    }
+    return TRUE;
+}
+
+/* The descriptors of a call to Leaks: output, image, taken, from. Those not given are -1. */
+static gboolean take_leaks_descriptors(GUnixFDList *fd_list, const gint *handles, int *ret_fds,
+                                       GError **error) {
+    gint count = 0;
+
+    for (gsize i = 0; i < LEAKS_FDS; i++)
+        count += handles[i] >= 0;
+    for (gsize i = 0; i < LEAKS_FDS; i++)
+        if (handles[i] >= 0 &&
+            (ret_fds[i] = take_descriptor(fd_list, handles[i], count, error)) < 0)
+            return FALSE;
+    return TRUE;
+}
+
+static void close_all(int *fds) {
+    for (gsize i = 0; i < LEAKS_FDS; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+/* Takes @fds. */
+static void start_leaks(TtMethods *methods, GDBusMethodInvocation *invocation, int *fds,
+                        const char *target, TtExportAsk *ask) {
+    g_autoptr(GPtrArray) cards = NULL;
+    g_autoptr(GError) error = NULL;
+    const TtSessionCard *card = NULL;
+    Pending *pending;
+    gboolean is_begun;
+
+    if (fds[FD_FROM] < 0 && !(card = find(methods, invocation, target, &cards))) {
+        close_all(fds);
+        return;
+    }
+    pending = pending_new(methods, invocation);
+    if (!pending) {
+        close_all(fds);
+        return;
+    }
+    ask->image_fd = fds[FD_IMAGE];
+    ask->taken_fd = fds[FD_TAKEN];
+    ask->found = &pending->found;
+    if (fds[FD_FROM] >= 0)
+        is_begun = tt_exporter_export_recorded(methods->exporter, fds[FD_FROM], target, ask,
+                                               fds[FD_OUTPUT], pending->cancellable, leaks_exported,
+                                               pending, &error);
+    else
+        is_begun = tt_exporter_export(methods->exporter, cards, card, ask, fds[FD_OUTPUT],
+                                      pending->cancellable, leaks_exported, pending, &error);
+    if (!is_begun)
+        leaks_exported(pending, NULL, 0, error);
+}
+
+static gboolean on_leaks(TtDaemon1 *object, GDBusMethodInvocation *invocation, GUnixFDList *fd_list,
+                         const char *target, const char *format, GVariant *options,
+                         GVariant *output, gpointer data) {
+    TtExportAsk ask = {.question = TT_QUESTION_LEAKS, .leaks = {.shows = LEAKS_SHOWN}};
+    gint handles[LEAKS_FDS] = {g_variant_get_handle(output), -1, -1, -1};
+    int fds[LEAKS_FDS] = {-1, -1, -1, -1};
+    g_autoptr(GError) error = NULL;
+
+    (void)object;
+    if (!read_format(format, &ask, &error) ||
+        !read_leaks_options(options, &ask, &handles[FD_IMAGE], &error) ||
+        !take_leaks_descriptors(fd_list, handles, fds, &error)) {
+        close_all(fds);
+        return_failure(invocation, error);
+        return TRUE;
+    }
+    start_leaks(data, invocation, fds, target, &ask);
+    return TRUE;
+}
+
 static gboolean on_mark(TtDaemon1 *object, GDBusMethodInvocation *invocation, const char *target,
                         const char *name, gpointer data) {
     TtMethods *methods = data;
@@ -472,6 +601,7 @@ TtMethods *tt_methods_new(TtIntake *intake, TtExporter *exporter, const char *so
         {"handle-export", G_CALLBACK(on_export)},
         {"handle-diff", G_CALLBACK(on_diff)},
         {"handle-who", G_CALLBACK(on_who)},
+        {"handle-leaks", G_CALLBACK(on_leaks)},
         {"handle-record", G_CALLBACK(on_record)},
         {"handle-stop-recording", G_CALLBACK(on_stop_recording)},
         {"handle-mark", G_CALLBACK(on_mark)},

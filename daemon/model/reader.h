@@ -12,6 +12,7 @@ struct TtSnapshot {
     TtSessionInfo *info;
     TtSessionState session_state;
     gint exit_status;
+    GArray *moving; /* of guint64: ids */
 
     TtState *state; /* owned reference */
     TtMarkRow *marks;

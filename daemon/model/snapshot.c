@@ -18,12 +18,26 @@ const char *tt_state_source_name(TtStateSource source) {
 
 /* ---- Taking one ---- */
 
+static GArray *read_moving(const TtSession *session) {
+    GArray *moving = g_array_new(FALSE, FALSE, sizeof(guint64));
+
+    for (guint32 i = 0; i < session->threads.count; i++) {
+        guint32 slot = session->threads.threads[i].open_slot;
+        guint64 id = slot ? tt_blocks_get(&session->blocks, slot)->id : 0;
+
+        if (slot)
+            g_array_append_val(moving, id);
+    }
+    return moving;
+}
+
 /* All but the blocks and what the instant says of itself. Takes @state. */
 static TtSnapshot *begin(const TtSession *session, TtState *state, gsize mark_count) {
     TtSnapshot *snapshot = g_new0(TtSnapshot, 1);
 
     snapshot->info = tt_session_info_copy(session->info);
     snapshot->session_state = session->state;
+    snapshot->moving = read_moving(session);
     snapshot->exit_status = session->exit_status;
     snapshot->state = state;
     snapshot->marks = tt_names_copy_marks(&session->names, &session->info->timescale, mark_count);
@@ -236,6 +250,7 @@ void tt_snapshot_free(TtSnapshot *snapshot) {
     g_free(snapshot->stack_of);
     tt_freed_copy_clear(&snapshot->freed);
     g_clear_pointer(&snapshot->lives, g_array_unref);
+    g_array_unref(snapshot->moving);
     g_free(snapshot);
 }
 
@@ -394,6 +409,11 @@ const TtSiteRow *tt_snapshot_get_sites(const TtSnapshot *snapshot, gsize *ret_co
 const TtModuleRow *tt_snapshot_get_modules(const TtSnapshot *snapshot, gsize *ret_count) {
     *ret_count = snapshot->state->module_count;
     return snapshot->state->modules;
+}
+
+const guint64 *tt_snapshot_get_moving(const TtSnapshot *snapshot, gsize *ret_count) {
+    *ret_count = snapshot->moving->len;
+    return (const guint64 *)(gconstpointer)snapshot->moving->data;
 }
 
 const TtThreadRow *tt_snapshot_get_threads(const TtSnapshot *snapshot, gsize *ret_count) {

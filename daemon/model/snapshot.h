@@ -243,6 +243,10 @@ gboolean tt_snapshot_has_born(const TtSnapshot *snapshot, const TtBlockRow *row)
 const TtTotals *tt_snapshot_get_totals(const TtSnapshot *snapshot);
 const TtCompleteness *tt_snapshot_get_completeness(const TtSnapshot *snapshot);
 
+/* Of the present state: ids of blocks that are in a reallocation: alive, and perhaps no longer
+ * where they were. */
+const guint64 *tt_snapshot_get_moving(const TtSnapshot *snapshot, gsize *ret_count);
+
 /* NULL: the session tells every event. */
 const TtSample *tt_snapshot_get_sample(const TtSnapshot *snapshot);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whose an address is or was: a few blocks, each told in full. */
 #include "report/json-parts.h"
-#include "report/labels.h"
 #include "report/plain.h"
+#include "report/stack-text.h"
 #include "report/svg/scale.h"
 #include "report/text.h"
 
@@ -55,38 +55,8 @@ static void write_json(TtJsonReport *report, guint64 addr, const TtBlockRow *row
 
 /* ---- As text ---- */
 
-static void write_frame(TtPlain *plain, const TtJsonReport *report, const TtNamedFrame *frame) {
-    const char *module =
-        frame->module < report->module_count ? report->modules[frame->module].path : NULL;
-
-    tt_plain_add(plain, "             ");
-    if (frame->function) {
-        gsize len;
-        const char *name = tt_label_short_function(frame->function, &len);
-
-        tt_plain_addf(plain, "%.*s", (int)MIN(len, 160), name);
-    } else if (module) {
-        tt_plain_addf(plain, "%s+0x%" G_GINT64_MODIFIER "x", tt_text_basename(module),
-                      frame->offset);
-    } else {
-        tt_plain_addf(plain, "0x%" G_GINT64_MODIFIER "x", frame->ip);
-    }
-    if (frame->file)
-        tt_plain_addf(plain, " (%s:%u)", tt_text_basename(frame->file), frame->line);
-    tt_plain_end_line(plain);
-}
-
-static void write_stack(TtPlain *plain, TtJsonReport *report, guint32 stack) {
-    gboolean is_truncated = FALSE;
-    gsize count;
-    const TtNamedFrame *frames = tt_frame_names_get(report->names, stack, &count, &is_truncated);
-
-    for (gsize i = 0; i < count; i++)
-        write_frame(plain, report, &frames[i]);
-    if (is_truncated || count == 0) {
-        tt_plain_add(plain, is_truncated ? "             …" : "             (no stack)");
-        tt_plain_end_line(plain);
-    }
+static void write_stack(TtPlain *plain, const TtJsonReport *report, guint32 stack) {
+    tt_stack_text_write(plain, report->names, report->snapshot, stack, "             ", 0);
 }
 
 /* "born 1.20 s, thread 123 (worker)", exactly. */

@@ -6,6 +6,7 @@
 
 #include "base/sink.h"
 #include "model/snapshot.h"
+#include "scan/scan.h"
 #include "symbols/symbols.h"
 
 G_BEGIN_DECLS
@@ -33,7 +34,7 @@ typedef struct TtRelated {
  * @view: (nullable): SVG: one that tt_report_has_view() knows; %NULL for "overview"
  * @related: (array length=related_count) (nullable): sessions to be named, in this order
  * @related_count: 0 for none
- * @is_text: of a diff or of lives: text for people, not JSON
+ * @is_text: of a diff, of lives or of leaks: text for people, not JSON
  * @columns: of that text's lines at most; 0 for no limit
  * @now_realtime_ns: the present time as of CLOCK_REALTIME, for a session that still runs. 0 for a
  *   state that is no longer the present one: then the state's own time stands, so that one
@@ -114,6 +115,51 @@ gboolean tt_report_diff(TtSnapshot *before, TtSnapshot *after, TtSymbols *symbol
  */
 gboolean tt_report_lives(TtSnapshot *snapshot, guint64 addr, TtSymbols *symbols,
                          const TtReportOptions *options, TtSink *sink, GError **error);
+
+/**
+ * TtLeaksOptions:
+ * @suppressions: (nullable): a file in LeakSanitizer's format (suppress.h); not trusted
+ * @why_not: (nullable): where the memory was not looked at, why, as a sentence; not trusted
+ * @shows: which classes are listed, a bit each (1 << TtLeakClass)
+ * @stood_still_ns: how long the process was stopped for it; 0: it was not
+ *
+ * What a report of leaks is about, beside TtReportOptions.
+ */
+typedef struct TtLeaksOptions {
+    const char *suppressions;
+    const char *why_not;
+    guint shows;
+    guint64 stood_still_ns;
+} TtLeaksOptions;
+
+/**
+ * TtLeaksFound:
+ * @classes: sums of each class, without what was suppressed
+ * @suppressed: sums of that; none of it is reachable
+ * @growth_count: stacks that grow, without those suppressed
+ */
+typedef struct TtLeaksFound {
+    gboolean has_classes;
+    TtAmount classes[TT_LEAK_CLASSES];
+    TtAmount suppressed;
+    guint64 growth_count;
+} TtLeaksFound;
+
+/**
+ * tt_report_leaks:
+ * @scan: of @snapshot
+ * @options: (transfer none): @top, @is_text and @columns count
+ * @ret_found: (out): what was found, for whoever wants to judge it
+ * @error: G_IO_ERROR_INVALID_DATA where the suppressions are not to be understood
+ *
+ * Writes the leaks of a session by class and stack, and which stacks go on growing. Each figure
+ * says whether it is exact, conservative or estimated. As JSON (the schema of leaks) or as text.
+ *
+ * Returns: %FALSE with @error set where the document is not whole
+ */
+gboolean tt_report_leaks(TtSnapshot *snapshot, const TtScan *scan, TtSymbols *symbols,
+                         const TtReportOptions *options, const TtLeaksOptions *leaks, TtSink *sink,
+                         TtLeaksFound *ret_found, GError **error);
 
 /**
  * tt_report_has_view:

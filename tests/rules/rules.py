@@ -15,6 +15,8 @@ import subprocess
 #   client --> protocol <-- tools         tools reach the daemon by D-Bus alone
 #               ^    ^
 #          intake -> model <- report -> symbols -> protocol
+#                      ^        |
+#                    scan <-----+
 #            ^         ^         ^
 #          main --> control -----+        base: any room of daemon/
 ARROWS = {
@@ -23,9 +25,10 @@ ARROWS = {
     "base": set(),
     "model": {"base", "protocol"},
     "intake": {"base", "model", "protocol"},
+    "scan": {"base", "model", "protocol"},
     "symbols": {"base", "protocol"},
-    "report": {"base", "model", "symbols", "protocol"},
-    "control": {"base", "intake", "model", "symbols", "report", "protocol"},
+    "report": {"base", "model", "scan", "symbols", "protocol"},
+    "control": {"base", "intake", "model", "scan", "symbols", "report", "protocol"},
     "main": {"base", "intake", "symbols", "control", "protocol"},
     "tools": {"protocol"},
 }
@@ -35,6 +38,7 @@ DOORS = {
     "client": {"client/ttclient.h"},
     "model": {"model/session.h", "model/snapshot.h"},
     "intake": {"intake/intake.h"},
+    "scan": {"scan/scan.h"},
     "symbols": {"symbols/symbols.h"},
     "report": {"report/report.h"},
     "control": {"control/control.h", "control/export.h"},

@@ -189,11 +189,11 @@ static int run(const TtChildStart *start, char **argv, char **ret_text) {
     gint pid;
 
     dup2(fd, STDOUT_FILENO);
-    pid = tt_child_spawn(start, argv[0], argv, environ, &code);
+    pid = tt_child_spawn(start, argv[0], argv, environ, NULL, &code);
     dup2(saved, STDOUT_FILENO);
     close(saved);
     close(fd);
-    code = pid > 0 ? tt_child_status(tt_child_wait(pid)) : -code;
+    code = pid > 0 ? tt_child_status(tt_child_wait(pid, NULL)) : -code;
     if (ret_text)
         g_assert_true(g_file_get_contents(path, ret_text, NULL, NULL));
     unlink(path);
