@@ -179,6 +179,8 @@ __attribute__((noinline)) static void *reachable_thread_stack(void *unused) {
     return NULL;
 }
 
+static volatile int is_in_register;
+
 /* The pointer is in a register that no call saves, and nowhere else. */
 __attribute__((noinline)) static void *reachable_register(void *unused) {
     (void)unused;
@@ -187,7 +189,8 @@ __attribute__((noinline)) static void *reachable_register(void *unused) {
     /* read(2), forever: the block's address stands in r13 alone. */
     __asm__ volatile("mov %0, %%r13\n\t"
                      "xor %0, %0\n\t"
-                     "mov %%rsp, %%r14\n"
+                     "mov %%rsp, %%r14\n\t"
+                     "movl $1, %2\n"
                      "1: xor %%eax, %%eax\n\t"
                      "lea -128(%%r14), %%rsi\n\t"
                      "mov %1, %%edi\n\t"
@@ -196,7 +199,7 @@ __attribute__((noinline)) static void *reachable_register(void *unused) {
                      "test %%rax, %%rax\n\t"
                      "js 1b\n\t"
                      : "+a"(block)
-                     : "m"(leaves[0])
+                     : "m"(leaves[0]), "m"(is_in_register)
                      : "r13", "r14", "rsi", "rdi", "rdx", "rcx", "r11", "memory", "cc");
     return NULL;
 }
@@ -292,6 +295,8 @@ __attribute__((noinline, noclone)) static void run_all(int argc, char **argv) {
             pthread_join(thread, NULL);
         else
             pthread_barrier_wait(&are_ready);
+        while (cases[i].run_thread == reachable_register && !is_in_register)
+            usleep(100);
     }
 }
 
