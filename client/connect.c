@@ -196,14 +196,20 @@ static TtCursor records_of(const uint8_t *message, size_t len) {
     return tt_cursor_new(message + sizeof head, len - sizeof head);
 }
 
-int tt_connect_take_lanes(const uint8_t *message, size_t len, int memory_fd) {
+int tt_connect_take_lanes(const uint8_t *message, size_t len, int memory_fd,
+                          bool *ret_knows_parent) {
     TtCursor records = records_of(message, len);
     TtRawRecord raw;
     TtRecordLanes lanes;
 
     while (tt_decode_framed(&records, &raw) == TT_ITEM_RECORD) {
-        if (raw.number == TT_RECORD_LANES && memory_fd >= 0 && tt_decode_lanes(&raw, &lanes) == 0)
-            return tt_lanes_add(memory_fd, &lanes);
+        if (raw.number == TT_RECORD_LANES && memory_fd >= 0 && tt_decode_lanes(&raw, &lanes) == 0) {
+            int r = tt_lanes_add(memory_fd, &lanes);
+
+            if (r == 0 && ret_knows_parent != NULL)
+                *ret_knows_parent = lanes.knows_parent != 0;
+            return r;
+        }
         if (raw.number == TT_RECORD_REFUSED)
             break;
     }

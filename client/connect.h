@@ -27,8 +27,11 @@ uint8_t *tt_connect_begin(uint8_t *buffer);
 int tt_connect_send(int fd, const uint8_t *buffer, size_t len, int passed_fd);
 
 /* Reads the daemon's LANES from a message and adds them; @memory_fd is closed in any case.
+ * @ret_knows_parent  (nullable) set on success only: whether stacks need not be told again
+ *
  * Returns 0, or a negative errno. */
-int tt_connect_take_lanes(const uint8_t *message, size_t len, int memory_fd);
+int tt_connect_take_lanes(const uint8_t *message, size_t len, int memory_fd,
+                          bool *ret_knows_parent);
 
 /* Waits until @deadline_ns (CLOCK_MONOTONIC) for a message.
  *

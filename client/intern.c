@@ -66,8 +66,14 @@ void tt_intern_restart(bool keeps_ids) {
                                            : TT_STACK_FIRST);
 }
 
-/* Only ever followed by tt_intern_restart. */
 void tt_intern_after_fork(void) { tt_lock_after_fork(&lock); }
+
+uint32_t tt_intern_next_id(void) {
+    const TtNodes *nodes = tt_intern_nodes();
+
+    return nodes == NULL ? TT_STACK_FIRST
+                         : atomic_load_explicit(&nodes->next_id, memory_order_relaxed);
+}
 
 /* One thread tells of a module; others that need it wait until it has. */
 static void announce(TtThread *thread, const TtNodes *nodes, uint64_t key) {

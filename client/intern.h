@@ -44,6 +44,9 @@ TtNodes *tt_intern_nodes(void);
 void tt_intern_restart(bool keeps_ids);
 void tt_intern_after_fork(void);
 
+/* The nodes so far have lesser ids. */
+uint32_t tt_intern_next_id(void);
+
 /* A new node, of whose absence the caller has made sure just before. Returns as tt_intern_get. */
 uint32_t tt_intern_add(TtThread *thread, TtNodes *nodes, uint32_t parent, uint64_t key);
 

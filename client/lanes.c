@@ -36,6 +36,8 @@ static Segment retired[RETIRED_MAX];
 static uint32_t retired_count;
 static uint64_t next_ask_ns; /* for more lanes */
 
+static TtForkNote fork_note;
+
 static _Atomic(TtThread *) side; /* relaxed: what it points to stays mapped */
 static _Atomic uint32_t side_owner;
 
@@ -131,6 +133,7 @@ static uint64_t count_events(const Segment *segment) {
 uint64_t tt_lanes_reset(void) {
     uint64_t count = 0;
 
+    fork_note = (TtForkNote){.last_stamp = 0};
     if (segment_count == 0)
         return 0;
     expire();
@@ -148,9 +151,42 @@ uint64_t tt_lanes_reset(void) {
     return count;
 }
 
+const TtForkNote *tt_lanes_get_fork(void) { return &fork_note; }
+
+uint32_t tt_lanes_count_others(uint32_t tid) {
+    uint32_t count = 0;
+
+    for (uint32_t s = 0; s < segment_count; s++)
+        for (uint32_t i = 0; i < segments[s].lane_count; i++) {
+            uint32_t other = segments[s].threads[i].tid;
+
+            count += other != 0 && other != tid && other != UINT32_MAX &&
+                     TT_SYS3(SYS_tgkill, tt_session.pid, other, 0) == 0;
+        }
+    return count;
+}
+
+/* The writing side of each lane is private memory, which stands as it was at the fork: all that was
+ * published then bears stamps up to the greatest here, and what came later has later ones, but for
+ * one event a thread that was stamped and not yet published. */
+static void note_fork(void) {
+    fork_note = (TtForkNote){.token = tt_self.fork_token, .others = tt_self.fork_others};
+    for (uint32_t s = 0; s < segment_count; s++)
+        for (uint32_t i = 0; i < segments[s].lane_count; i++) {
+            const TtThread *thread = &segments[s].threads[i];
+
+            if (thread->delta.stamp > fork_note.last_stamp)
+                fork_note.last_stamp = thread->delta.stamp;
+            if (thread == tt_self.thread && thread->busy_frame > TT_BUSY_OPERATOR)
+                fork_note.was_in_hook = true;
+        }
+}
+
 void tt_lanes_after_fork(void) {
     if (tt_is_sealed_now())
         return; /* nor is the child traced */
+    if (segment_count > 0 && !segments[0].is_private)
+        note_fork();
     for (uint32_t i = 0; i < segment_count; i++)
         make_private(&segments[i]);
     for (uint32_t i = 0; i < retired_count; i++)
@@ -223,7 +259,7 @@ static int ask_for_more(void) {
     long len = tt_send_receive_answer(tt_session.fd, message, sizeof message, &memory_fd);
     if (len < 0)
         return (int)len;
-    r = tt_connect_take_lanes(message, (size_t)len, memory_fd);
+    r = tt_connect_take_lanes(message, (size_t)len, memory_fd, NULL);
     if (r == 0)
         next_ask_ns = 0;
     return r;

@@ -20,6 +20,20 @@ uint64_t tt_lanes_reset(void);
  * async-signal-safe. */
 void tt_lanes_after_fork(void);
 
+/* What the copy of the parent's lanes that a forked child has says of the fork. */
+typedef struct TtForkNote {
+    uint64_t last_stamp; /* of the events published before it; 0: none, or no fork */
+    uint64_t token;      /* of the fork, as the parent tells it; 0: it does not know of it */
+    uint32_t others;     /* threads that may have been in a call; with a token */
+    bool was_in_hook;    /* a handler forked, and the child may go on in the hook */
+} TtForkNote;
+
+/* As tt_lanes_after_fork() found it, of the session that was the parent's. */
+const TtForkNote *tt_lanes_get_fork(void);
+
+/* Threads that have a lane and live, but for thread @tid. Callers hold the session's lock. */
+uint32_t tt_lanes_count_others(uint32_t tid);
+
 /* A lane for thread @tid: one that a dead thread left, or a fresh one; more are asked for.
  *
  * Returns NULL where none is to be had. Callers hold the session's lock. */

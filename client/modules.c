@@ -351,4 +351,8 @@ void tt_modules_announce(TtThread *thread, uint64_t id, uint64_t ip, uint32_t se
 }
 
 /* The identities stay, but the one being added; its rules are learnt anew. */
+uint32_t tt_modules_count(void) {
+    return atomic_load_explicit(&module_count, memory_order_relaxed);
+}
+
 void tt_modules_after_fork(void) { tt_lock_after_fork(&lock); }

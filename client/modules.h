@@ -33,5 +33,8 @@ size_t tt_modules_announce_bytes(uint64_t id, uint32_t session);
  */
 void tt_modules_announce(TtThread *thread, uint64_t id, uint64_t ip, uint32_t session);
 
+/* How many have ids: those up to it. */
+uint32_t tt_modules_count(void);
+
 /* In a forked child: was the lock held, what it guards may be half changed. */
 void tt_modules_after_fork(void);

@@ -163,6 +163,16 @@ PUBLIC void tt_report_free(const void *ptr) {
         tt_record_death(thread, TT_KIND_FREE, ptr, TT_CFA());
 }
 
+void tt_names_fork(uint64_t token) {
+    int error;
+    TtThread *thread = begin_record(FRAME(), 64, &error);
+
+    if (thread == NULL)
+        return;
+    TtRecordFork record = {.stamp = tt_clock_stamp(), .token = token};
+    end_record(thread, tt_encode_fork(thread->at, 64, &record));
+}
+
 void tt_names_end(void) {
     int error;
     TtThread *thread = begin_record(FRAME(), 64, &error);

@@ -12,9 +12,11 @@
 
 #include "client/connect.h"
 #include "client/glibc.h"
+#include "client/intern.h"
 #include "client/lane.h"
 #include "client/lanes.h"
 #include "client/lock.h"
+#include "client/modules.h"
 #include "client/names.h"
 #include "client/operators.h"
 #include "client/probe.h"
@@ -56,7 +58,10 @@ static TtString string_of(const char *text) {
 /* Nothing of the program's has run yet. */
 static bool is_beginning;
 
-static size_t write_hello(void) {
+/* @fork: of a child in which nothing has happened since that its parent's books do not know; or
+ * NULL
+ */
+static size_t write_hello(const TtForkNote *fork) {
     uint8_t *at = tt_connect_begin(message), *end = message + sizeof message;
     uint64_t now = tt_sys_monotonic_ns();
     TtRecordHello hello = {
@@ -79,6 +84,14 @@ static size_t write_hello(void) {
         .events_before = tt_session.told_events,
     };
 
+    if (fork != NULL) {
+        hello.fork_stamp = fork->last_stamp;
+        hello.fork_token = fork->token;
+        hello.fork_others = fork->others;
+        /* In a hook that goes on nodes may come that no lane will tell of. */
+        hello.fork_stacks = fork->was_in_hook ? 0 : tt_intern_next_id();
+        hello.fork_modules = fork->was_in_hook ? 0 : tt_modules_count();
+    }
     if (tt_session.parent_relation != TT_RELATION_NONE)
         hello.parent_session =
             (TtString){.text = (const char *)tt_session.parent_id, .len = TT_SESSION_ID_BYTES};
@@ -102,7 +115,8 @@ static void hang_up(void) {
 
 /* Connects and says hello. Returns 0 once there are lanes; or -EINPROGRESS: the answer is to be
  * taken later. Who was told before can go without it for so long: that it was away is known. */
-static int greet(bool is_child) {
+static int greet(bool is_child, bool *ret_knows_parent) {
+    const TtForkNote fork = *tt_lanes_get_fork(); /* of the lanes as they are */
     int memory_fd = -1;
 
     int fd = tt_connect_open();
@@ -113,16 +127,17 @@ static int greet(bool is_child) {
     tt_session.fd = fd;
     tt_session.fd_cookie = tt_connect_cookie(fd);
     late_looks = 0;
-    int r = tt_connect_send(fd, message, write_hello(), -1);
+    int r = tt_connect_send(fd, message, write_hello(is_child ? &fork : NULL), -1);
     if (r < 0)
         return r;
     long len = tt_send_receive_answer(fd, message, sizeof message, &memory_fd);
     if (len == -ETIMEDOUT && tt_session.was_told)
         return -EINPROGRESS;
-    return len < 0 ? (int)len : tt_connect_take_lanes(message, (size_t)len, memory_fd);
+    return len < 0 ? (int)len
+                   : tt_connect_take_lanes(message, (size_t)len, memory_fd, ret_knows_parent);
 }
 
-static int take_late_answer(void) {
+static int take_late_answer(bool *ret_knows_parent) {
     int memory_fd = -1;
 
     if (tt_connect_cookie(tt_session.fd) != tt_session.fd_cookie)
@@ -130,7 +145,8 @@ static int take_late_answer(void) {
     long len = tt_connect_receive(tt_session.fd, message, sizeof message, &memory_fd, 0);
     if (len == -ETIMEDOUT && ++late_looks < LATE_LOOKS)
         return -EINPROGRESS;
-    return len < 0 ? (int)len : tt_connect_take_lanes(message, (size_t)len, memory_fd);
+    return len < 0 ? (int)len
+                   : tt_connect_take_lanes(message, (size_t)len, memory_fd, ret_knows_parent);
 }
 
 /* Under the lock. @is_child: of a process whose blocks it has, sampled as they were. */
@@ -140,7 +156,8 @@ static int start_locked(bool is_child) {
 
     if (tt_session.options.sample_bytes > 0 && tt_sample_init() < 0)
         return -ENOMEM;
-    int r = tt_session.fd >= 0 ? take_late_answer() : greet(is_child);
+    bool knows_parent = false;
+    int r = tt_session.fd >= 0 ? take_late_answer(&knows_parent) : greet(is_child, &knows_parent);
     if (r == -EINPROGRESS)
         atomic_store_explicit(&next_look_ns, tt_sys_monotonic_ns() + LATE_EVERY_NS,
                               memory_order_relaxed);
@@ -148,7 +165,8 @@ static int start_locked(bool is_child) {
         hang_up();
     if (r < 0)
         return r;
-    tt_stack_restart_session(tt_session.was_told);
+    if (!is_child || !knows_parent)
+        tt_stack_restart_session(tt_session.was_told);
     /* A daemon that knows the session still must be told of their end; one that does not ignores
      * it. */
     if (!is_child && !tt_session.was_told)
@@ -213,6 +231,30 @@ __attribute__((visibility("default"))) pid_t _Fork(void) {
     if (pid == 0)
         tt_lanes_after_fork();
     return pid;
+}
+
+/* The parent tells of a fork, so that what lives now is kept for a child, however late that comes.
+ * The glibc calls the handlers that were registered first nearest to the fork itself. */
+static void before_fork(void) {
+    uint64_t mask;
+
+    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) <= TT_GATE_SHUT)
+        return;
+    tt_lock_take(&tt_gate.lock, &mask);
+    tt_self.fork_others = tt_lanes_count_others(tt_sys_gettid());
+    tt_lock_release(&tt_gate.lock, &mask);
+    tt_self.fork_token = tt_clock_stamp();
+}
+
+static void after_fork_in_parent(void) {
+    if (tt_self.fork_token != 0)
+        tt_names_fork(tt_self.fork_token);
+    tt_self.fork_token = 0;
+}
+
+static void after_fork_in_child(void) {
+    tt_lanes_after_fork();
+    tt_self.fork_token = 0;
 }
 
 int tt_session_start(void) {
@@ -453,7 +495,7 @@ static void prepare(int argc, char **argv, char **environment) {
         return;
     }
     if (&__register_atfork != NULL)
-        __register_atfork(NULL, NULL, tt_lanes_after_fork, NULL);
+        __register_atfork(before_fork, after_fork_in_parent, after_fork_in_child, NULL);
     tt_session.pid = tt_sys_getpid();
     TT_SYS3(SYS_getrandom, tt_session.id, sizeof tt_session.id, 0);
     tt_stack_init();

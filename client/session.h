@@ -27,6 +27,8 @@ typedef struct TtSelf {
     uint64_t pass_bytes;  /* blocks that are less in all are passed over; 0: none */
     const _Atomic uint32_t *pass_while; /* as long as this is 0, */
     uint32_t pass_generation;           /* and the gate stands at that */
+    uint32_t fork_others;               /* threads that may be in a call, in the fork at work */
+    uint64_t fork_token; /* of the fork at work in this thread; 0: none, or one that tells nobody */
 } TtSelf;
 
 extern __thread TtSelf tt_self __attribute__((tls_model("initial-exec")));

@@ -75,10 +75,10 @@ int tt_stack_init(void);
  * within a thread. */
 uint32_t tt_stack_capture(struct TtThread *thread, uint64_t ip, uint64_t cfa, uint64_t bp);
 
-/* A new session (fork), or the same over a new connection (@is_resumed): all is defined again,
- * rules stay. A new session's ids begin anew; the same one's go on, as its daemon may know the
- * earlier ones. Threads need caches that no other used: those of an earlier one get no ids any
- * more. */
+/* A new session (a fork whose parent is not known), or the same over a new connection
+ * (@is_resumed): all is defined again, rules stay. A new session's ids begin anew; the same one's
+ * go on, as its daemon may know the earlier ones. Threads need caches that no other used: those of
+ * an earlier one get no ids any more. */
 void tt_stack_restart_session(bool is_resumed);
 
 /* In a forked child: a lock held by a thread that is no more is given up. */

@@ -96,6 +96,7 @@ const TtRecordScopeEnter tt_vector_scope_enter = {
 const TtRecordScopeLeave tt_vector_scope_leave = {.stamp = 1004500, .depth = 0};
 const TtRecordGap tt_vector_gap = {.stamp = 1004900, .first_stamp = 1004600, .count = 17};
 const TtRecordEnd tt_vector_end = {.stamp = 9000000};
+const TtRecordFork tt_vector_fork = {.stamp = 1003000, .token = 1002991};
 const TtRecordLanes tt_vector_lanes = {
     .lane_count = 8,
     .chunks_per_lane = 16,
@@ -163,6 +164,27 @@ const TtRecordState tt_vector_state = {.state = TT_RECORDED_KILLED, .exit_status
 const TtRecordFinish tt_vector_finish = {.session_count = 1};
 const TtRecordInterruption tt_vector_interruption = {
     .first_stamp = 1007000, .stamp = 1900000, .count = 65000};
+const TtRecordInheritance tt_vector_inheritance = {.origin_stamp = 400000};
+const TtRecordInheritedThread tt_vector_inherited_thread = {.tid = 4700, .name = TEXT("sh")};
+const TtRecordInheritedVariable tt_vector_inherited_variable = {
+    .name = TEXT("buffer"),
+    .type = TEXT("char *"),
+    .file = TEXT("sh.c"),
+    .line = 210,
+    .function = TEXT("main"),
+    .stack = 4,
+};
+const TtRecordInheritedScope tt_vector_inherited_scope = {.name = TEXT("parse"), .parent = 0};
+const TtRecordInheritedBlock tt_vector_inherited_block = {
+    .addr = 0x55555556b340,
+    .size = 1000,
+    .born = 150000,
+    .thread = 0,
+    .stack = 4,
+    .variable = 1,
+    .scope = 1,
+};
+const TtRecordInheritanceEnd tt_vector_inheritance_end = {.block_count = 1};
 
 const TtEvent tt_vector_events[] = {
     {.op = TT_OP_ALLOC, .addr = 0x55555556b2a0, .size = 72, .stack = 3, .stamp = 1000210},

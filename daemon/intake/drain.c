@@ -265,6 +265,7 @@ static int take_record(TtLane *lane, TtDrain *drain, const TtRawRecord *raw) {
     case TT_RECORD_GAP:
     case TT_RECORD_REALLOC_FAILED:
     case TT_RECORD_REALLOC_LEFT:
+    case TT_RECORD_FORK:
         return queue_record(lane, raw) ? 1 : -EBADMSG;
     case TT_RECORD_NODE:
         if (tt_decode_node(raw, &node) < 0)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "intake/adopt.h"
+#include "intake/estate.h"
 #include "intake/merger.h"
 #include "intake/messages.h"
 #include "protocol/checked.h"
@@ -32,6 +33,8 @@
 #define BEHIND_MS 2u /* the recording's disk is slower than the program: look again */
 
 #define BROKEN "The connection broke: bytes came over it that no library of ours sends"
+#define DISINHERITED                                                                               \
+    "What it inherited of its parent is not known: the parent's session is not kept, or was none."
 #define ASLEEP "The program was asleep for a while: what it allocated and freed then is not known."
 
 typedef enum Cause {
@@ -74,10 +77,15 @@ struct TtFeed {
     Cause cause;       /* set: reading to the end */
     gint told_status;  /* by its parent; -1: nothing */
     guint status_tries;
+    TtFeed *parent; /* until it is asked */
+    TtForkInstant fork;
+    TtEstates *estates;
 
     /* Shared. */
     GMutex lock;
-    TtProcess identity; /* without the descriptor */
+    GCond has_inherited;
+    gboolean is_inheriting; /* its own events wait; the worker alone writes */
+    TtProcess identity;     /* without the descriptor */
     TtSummary summary;
     gboolean has_ended;
     gboolean has_connection;
@@ -221,6 +229,9 @@ static gboolean is_over(const TtFeed *feed) { return feed->segments->len == 0; }
 
 /* One look and as much of the merge as one turn allows. Returns whether there is more to do. */
 static gboolean run_slice(TtFeed *feed) {
+    if (feed->is_inheriting)
+        return FALSE; /* the end of that wakes it; its lanes wait */
+
     gsize copied = tt_merger_drain(feed->merger);
     gboolean has_more = tt_merger_merge(feed->merger, G_MAXUINT64, SLICE_BYTES);
 
@@ -290,6 +301,8 @@ gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp) 
         *ret_stamp = now;
     if (feed->cause == CAUSE_NONE && tt_process_has_ended(&feed->process))
         begin_end(feed, CAUSE_PROCESS);
+    if (feed->is_inheriting)
+        return FALSE;
     while (!is_over(feed) && is_in_time) {
         if (feed->cause != CAUSE_NONE) {
             run_slice(feed);
@@ -306,6 +319,45 @@ gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp) 
     refresh_summary(feed);
     return is_in_time;
 }
+
+/* -- What it inherits ------------------------------------------------------------------------ */
+
+static void take_inherited(TtFeed *feed, const TtRawRecord *raw) {
+    TtRecordDoubt doubt;
+
+    if (raw->number == TT_RECORD_DOUBT && tt_decode_doubt(raw, &doubt) == 0) {
+        g_autofree char *sentence = g_strndup(doubt.sentence.text, doubt.sentence.len);
+        add_doubt(feed, sentence);
+    } else if (tt_merger_define(feed->merger, raw) == -ENOENT &&
+               tt_session_inherit(feed->session, raw)) {
+        tt_tape_add_inherited(feed->tape, raw);
+    }
+}
+
+void tt_feed_take_inheritance(TtFeed *feed, const guint8 *records, gsize len, gboolean is_last) {
+    TtCursor cursor = tt_cursor_new(records, len);
+    TtRawRecord raw;
+
+    while (!is_over(feed) && tt_decode_framed(&cursor, &raw) == TT_ITEM_RECORD)
+        take_inherited(feed, &raw);
+    if (!is_last)
+        return;
+    g_mutex_lock(&feed->lock);
+    feed->is_inheriting = FALSE;
+    g_cond_broadcast(&feed->has_inherited);
+    g_mutex_unlock(&feed->lock);
+    refresh_summary(feed);
+    wake(feed);
+}
+
+void tt_feed_wait_for_inheritance(TtFeed *feed) {
+    g_mutex_lock(&feed->lock);
+    while (feed->is_inheriting)
+        g_cond_wait(&feed->has_inherited, &feed->lock);
+    g_mutex_unlock(&feed->lock);
+}
+
+gboolean tt_feed_is_behind(const TtFeed *feed) { return tt_tape_is_behind(feed->tape); }
 
 /* -- What wakes it ---------------------------------------------------------------------------- */
 
@@ -615,6 +667,11 @@ static void begin(gpointer data) {
     if (feed->is_adopted)
         tt_merger_resume(feed->merger, end.lane_counts);
     g_clear_pointer(&end.lane_counts, g_array_unref);
+    if (feed->parent)
+        tt_estate_settle(feed->estates, feed, feed->parent, &feed->fork);
+    else if (feed->fork.stamp > 0)
+        add_doubt(feed, DISINHERITED);
+    g_clear_pointer(&feed->parent, tt_feed_unref);
     if (feed->socket_fd >= 0)
         feed->socket_source = add_source(feed, g_unix_fd_source_new(feed->socket_fd, G_IO_IN),
                                          G_SOURCE_FUNC(on_socket));
@@ -629,6 +686,7 @@ TtFeed *tt_feed_new(const TtFeedSetup *setup) {
 
     g_atomic_ref_count_init(&feed->refs);
     g_mutex_init(&feed->lock);
+    g_cond_init(&feed->has_inherited);
     feed->worker = setup->worker;
     feed->info = setup->info;
     feed->order = setup->order;
@@ -651,6 +709,10 @@ TtFeed *tt_feed_new(const TtFeedSetup *setup) {
     feed->segments = setup->segments;
     feed->control = get_control(feed);
     feed->told_status = -1;
+    feed->parent = setup->parent;
+    feed->is_inheriting = setup->parent != NULL;
+    feed->fork = setup->fork;
+    feed->estates = setup->estates;
     feed->summary = (TtSummary){.state = TT_SESSION_RUNNING, .exit_status = -1};
     feed->has_connection = TRUE;
     tt_worker_send(feed->worker, begin, feed, NULL);
@@ -679,6 +741,7 @@ static void free_feed(gpointer data) {
     tt_session_info_free(feed->info);
     g_array_unref(feed->segments);
     g_mutex_clear(&feed->lock);
+    g_cond_clear(&feed->has_inherited);
     g_free(feed);
 }
 
@@ -688,6 +751,8 @@ void tt_feed_unref(TtFeed *feed) {
 }
 
 const TtSessionInfo *tt_feed_get_info(const TtFeed *feed) { return feed->info; }
+
+const TtStampClock *tt_feed_get_clock(const TtFeed *feed) { return &feed->clock; }
 
 TtWorker *tt_feed_get_worker(const TtFeed *feed) { return feed->worker; }
 

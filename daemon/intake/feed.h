@@ -14,10 +14,12 @@
 #include "intake/lanes.h"
 #include "intake/process.h"
 #include "intake/recorder.h"
+#include "model/bequest.h"
 
 G_BEGIN_DECLS
 
 typedef struct TtFeed TtFeed;
+typedef struct TtEstates TtEstates;
 
 /* What a feed is made of. It takes over what is marked so. */
 typedef struct TtFeedSetup {
@@ -36,6 +38,9 @@ typedef struct TtFeedSetup {
     gboolean is_adopted; /* an earlier daemon had it, and its connection has stood since */
     gboolean is_stored;  /* the service manager keeps it for the next daemon; it has a journal */
     guint64 order;
+    TtFeed *parent; /* taken; that forked it, and whose blocks it has; or NULL */
+    TtForkInstant fork;
+    TtEstates *estates; /* outlives it */
     /* On the worker: the session has ended, or more is known of how. */
     void (*on_ended)(TtFeed *feed, gpointer data);
     gpointer data;
@@ -51,6 +56,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtFeed, tt_feed_unref)
 
 /* What never changes. Any thread. */
 const TtSessionInfo *tt_feed_get_info(const TtFeed *feed);
+const TtStampClock *tt_feed_get_clock(const TtFeed *feed);
 TtWorker *tt_feed_get_worker(const TtFeed *feed);
 guint64 tt_feed_get_order(const TtFeed *feed);
 gsize tt_feed_get_detail_bytes(const TtFeed *feed); /* its limit */
@@ -59,6 +65,9 @@ gsize tt_feed_get_detail_bytes(const TtFeed *feed); /* its limit */
 gboolean tt_feed_has_ended(TtFeed *feed);
 void tt_feed_get_summary(TtFeed *feed, TtSummary *ret_summary);
 TtSessionCard *tt_feed_make_card(TtFeed *feed);
+
+/* Waits until what it inherits has come: then its session can be asked. Any thread but a worker. */
+void tt_feed_wait_for_inheritance(TtFeed *feed);
 
 /* Whether @newcomer is the process of this feed after an exec. Any thread. */
 gboolean tt_feed_was_replaced_by(TtFeed *feed, TtProcess *newcomer);
@@ -70,10 +79,17 @@ void tt_feed_set_recording(TtFeed *feed, gboolean is_recording);
 
 /* Applies all that the program has published up to now, within @deadline_us of the monotonic clock
  * (G_MAXINT64: however long it takes). A process that is found dead is brought to its end. Returns
- * FALSE where time ran out. The stamp of now is left in @ret_stamp (nullable). */
+ * FALSE where time ran out, or where what it inherits has not come yet. The stamp of now is left in
+ * @ret_stamp (nullable). */
 gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp);
 
 TtSession *tt_feed_get_session(TtFeed *feed);
+
+/* Its recording's disk is slower than it: bring nothing more for a moment. */
+gboolean tt_feed_is_behind(const TtFeed *feed);
+
+/* Applies records of what it inherits (tt_bequest_write). Its own events wait for the last. */
+void tt_feed_take_inheritance(TtFeed *feed, const guint8 *records, gsize len, gboolean is_last);
 
 /* Marks the instant of now, up to which it catches up. */
 void tt_feed_add_mark(TtFeed *feed, TtString name);

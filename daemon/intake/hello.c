@@ -54,8 +54,8 @@ static void begin_earlier(TtTimescale *scale, guint64 ns) {
 }
 
 char *tt_hello_read(TtCursor records, gint pid, const TtCalibration *calibration,
-                    TtSessionInfo **ret_info, TtStampClock *ret_clock,
-                    TtResumption *ret_resumption) {
+                    TtSessionInfo **ret_info, TtStampClock *ret_clock, TtResumption *ret_resumption,
+                    TtForkInstant *ret_fork) {
     TtRawRecord raw;
     TtRecordHello hello;
 
@@ -96,6 +96,13 @@ char *tt_hello_read(TtCursor records, gint pid, const TtCalibration *calibration
     } else {
         *ret_resumption = (TtResumption){0};
     }
+    *ret_fork = (TtForkInstant){.stamp = 0};
+    if (info->parent_relation == TT_RELATION_FORK)
+        *ret_fork = (TtForkInstant){.stamp = hello.fork_stamp,
+                                    .token = hello.fork_token,
+                                    .others = hello.fork_others,
+                                    .stacks = hello.fork_stacks,
+                                    .modules = hello.fork_modules};
     *ret_info = info;
     *ret_clock = clock;
     return NULL;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "intake/clock.h"
+#include "model/bequest.h"
 
 G_BEGIN_DECLS
 
@@ -20,13 +21,14 @@ typedef struct TtResumption {
  * @ret_info: (out) (transfer full): set on success only
  * @ret_clock: (out): how the session stamps; set on success only
  * @ret_resumption: (out): set on success only
+ * @ret_fork: (out): what it inherits, of the parent that the info names; set on success only
  *
  * May wait up to 20 ms, in the daemon's first moments. Any thread.
  *
  * Returns: (transfer full) (nullable): %NULL, or a sentence for the peer: why it is refused
  */
 char *tt_hello_read(TtCursor records, gint pid, const TtCalibration *calibration,
-                    TtSessionInfo **ret_info, TtStampClock *ret_clock,
-                    TtResumption *ret_resumption);
+                    TtSessionInfo **ret_info, TtStampClock *ret_clock, TtResumption *ret_resumption,
+                    TtForkInstant *ret_fork);
 
 G_END_DECLS

@@ -193,6 +193,23 @@ static gboolean is_same_session(const TtSessionInfo *a, const TtSessionInfo *b) 
            a->clock_shift == b->clock_shift;
 }
 
+/* Whose blocks a forked child has. Stamps of another clock would say nothing. */
+static TtFeed *find_parent(TtIntake *intake, const TtSessionInfo *info, const TtStampClock *clock,
+                           const TtForkInstant *fork) {
+    g_autoptr(TtFeed) parent = NULL;
+
+    if (fork->stamp > 0)
+        parent = tt_registry_find(intake->registry, info->parent_id);
+    if (!parent)
+        return NULL;
+
+    const TtStampClock *its = tt_feed_get_clock(parent);
+    return its->kind == clock->kind && its->shift == clock->shift &&
+                   its->offset_ns == clock->offset_ns
+               ? g_steal_pointer(&parent)
+               : NULL;
+}
+
 /* Where a session is to be kept. Of one that goes on, and whose beginning is there, the info
  * becomes what it was then. */
 static TtJournal *open_journal(TtIntake *intake, TtSessionInfo **info, gboolean is_resumed,
@@ -222,6 +239,7 @@ void tt_intake_start_feed(TtIntake *intake, TtFeedSetup *setup) {
     setup->backlog = &intake->backlog;
     setup->ahead_max = intake->backlog.limit_bytes / SESSION_SHARE;
     setup->worker = choose_worker(intake);
+    setup->estates = &intake->estates;
     setup->order = ++intake->last_order;
     setup->on_ended = on_feed_ended;
     setup->data = intake->link;
@@ -253,7 +271,7 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
     TtSegment segment;
     int memory_fd;
     char *refusal = tt_hello_read(caller->records, caller->credentials.pid, &intake->calibration,
-                                  &info, &setup.clock, &setup.resumption);
+                                  &info, &setup.clock, &setup.resumption, &setup.fork);
 
     if (refusal)
         return refusal;
@@ -269,6 +287,8 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
         return g_strdup("There is no memory for lanes");
     }
 
+    g_autoptr(TtFeed) parent = find_parent(intake, info, &setup.clock, &setup.fork);
+
     /* While it waits for our answer: it may not live much longer. */
     relate(intake, info, &setup.process);
     atomic_store_explicit(&tt_segment_get_control(&segment)->is_recording,
@@ -276,7 +296,8 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
     int r = tt_message_send_lanes(caller->socket_fd,
                                   &(TtRecordLanes){.lane_count = segment.lane_count,
                                                    .chunks_per_lane = segment.chunks_per_lane,
-                                                   .size = segment.size},
+                                                   .size = segment.size,
+                                                   .knows_parent = parent && setup.fork.stacks > 0},
                                   memory_fd);
     setup.is_stored = r == 0 && intake->options.journal_dir && tt_manager_is_there();
     if (setup.is_stored)
@@ -287,6 +308,7 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
         tt_process_close(&setup.process);
         return g_strdup("The lanes could not be sent");
     }
+    setup.parent = g_steal_pointer(&parent);
     start_session(intake, g_steal_pointer(&info), &segment, &setup);
     return NULL;
 }
@@ -335,6 +357,7 @@ TtIntake *tt_intake_new(int listen_fd, const TtIntakeOptions *options, TtExportR
     intake->link->intake = intake;
     g_queue_init(&intake->waiters);
     g_queue_init(&intake->recordings);
+    tt_estates_init(&intake->estates);
     tt_calibration_init(&intake->calibration);
     tt_budget_init(&intake->backlog, intake->options.memory_limit_bytes / BACKLOG_SHARE);
     intake->registry =
@@ -385,11 +408,13 @@ void tt_intake_free(TtIntake *intake) {
     tt_accept_free(intake->accept);
     close(intake->listen_fd);
     close_feeds(intake);
+    tt_estates_close(&intake->estates);
     while (intake->waiters.length > 0)
         answer_waiter(g_queue_peek_head(&intake->waiters));
     /* In this order: feeds are freed on their workers, which end when they have done so. */
     tt_registry_free(intake->registry);
     g_ptr_array_unref(intake->workers);
+    tt_estates_clear(&intake->estates);
     tt_intake_free_recordings(intake);
     g_atomic_pointer_set(&intake->link->intake, NULL);
     unref_link(intake->link);

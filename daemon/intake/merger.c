@@ -98,6 +98,10 @@ void tt_merger_set_tape(TtMerger *merger, TtTape *tape) {
     tt_definitions_set_tape(merger->drain.definitions, tape);
 }
 
+int tt_merger_define(TtMerger *merger, const TtRawRecord *raw) {
+    return tt_definitions_apply(merger->drain.definitions, raw);
+}
+
 void tt_merger_add_segment(TtMerger *merger, const TtSegment *segment) {
     for (guint i = 0; i < segment->lane_count; i++)
         g_ptr_array_add(merger->lanes,

@@ -20,6 +20,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtMerger, tt_merger_free)
 /* Writes down what the session is told from here on; borrowed. %NULL: nothing more. */
 void tt_merger_set_tape(TtMerger *merger, TtTape *tape);
 
+/* Applies a definition that came another way than through a lane; as tt_definitions_apply. */
+int tt_merger_define(TtMerger *merger, const TtRawRecord *raw);
+
 /* Adds a segment's lanes; its memory is borrowed until tt_merger_release_lanes. */
 void tt_merger_add_segment(TtMerger *merger, const TtSegment *segment);
 

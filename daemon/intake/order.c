@@ -15,6 +15,7 @@ gboolean tt_order_has_place(guint number) {
     case TT_RECORD_GAP:
     case TT_RECORD_REALLOC_FAILED:
     case TT_RECORD_REALLOC_LEFT:
+    case TT_RECORD_FORK:
         return TRUE;
     default:
         return FALSE;
@@ -43,6 +44,7 @@ static void apply_record(TtOrder *order, const TtEvent *item) {
         TtRecordScopeEnter enter;
         TtRecordScopeLeave leave;
         TtRecordGap gap;
+        TtRecordFork fork;
     } record;
 
     if (item->op == TT_ITEM_IS_LOSS) {
@@ -86,6 +88,10 @@ static void apply_record(TtOrder *order, const TtEvent *item) {
         break;
     case TT_RECORD_REALLOC_LEFT:
         tt_session_leave_realloc(session, item->thread, item->stamp);
+        break;
+    case TT_RECORD_FORK:
+        if (tt_decode_fork(&raw, &record.fork) == 0)
+            tt_session_add_fork(session, item->stamp, record.fork.token);
         break;
     default:
         g_assert_not_reached(); /* tt_order_has_place */

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "intake/accept.h"
+#include "intake/estate.h"
 #include "intake/intake.h"
 #include "intake/registry.h"
 
@@ -27,6 +28,7 @@ struct TtIntake {
     GPtrArray *workers; /* of TtWorker; as many as cores */
     TtCalibration calibration;
     TtBudget backlog;
+    TtEstates estates;
     guint64 last_order;
     GQueue waiters;    /* of those who wait for ends, intake.c */
     GQueue recordings; /* of TtRecording, recordings.c */

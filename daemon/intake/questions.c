@@ -210,6 +210,7 @@ static void release_held(gpointer data) {
 static TtHeldSnapshot *take(Held *held, TtMessage run, GError **error) {
     TtHeldSnapshot *taken;
 
+    tt_feed_wait_for_inheritance(held->feed);
     tt_worker_call(tt_feed_get_worker(held->feed), run, held);
     held->instant = NULL; /* the caller's */
     if (!held->snapshot) {
@@ -278,6 +279,7 @@ gboolean tt_intake_add_mark(TtIntake *intake, const guint8 *session_id, const ch
 
     if (!feed)
         return FALSE;
+    tt_feed_wait_for_inheritance(feed);
     tt_worker_call(tt_feed_get_worker(feed), run_mark, &(MarkCall){feed, name});
     return TRUE;
 }

@@ -288,6 +288,14 @@ static int take_module(TtRetelling *retelling, const TtRawRecord *raw) {
     }
 }
 
+static int take_inherited(TtRetelling *retelling, const TtRawRecord *raw) {
+    if (!tt_session_inherit(retelling->session, raw))
+        return -EBADMSG;
+    if (raw->number == TT_RECORD_INHERITED_THREAD)
+        retelling->thread_count++;
+    return 0;
+}
+
 static int take_doubt(TtRetelling *retelling, const TtRawRecord *raw) {
     TtRecordDoubt doubt;
 
@@ -355,6 +363,13 @@ static int take_step(TtRetelling *retelling, const TtRawRecord *raw, TtCursor *s
     case TT_RECORD_SEGMENT:
     case TT_RECORD_MODULE_GONE:
         return take_module(retelling, raw);
+    case TT_RECORD_INHERITANCE:
+    case TT_RECORD_INHERITED_THREAD:
+    case TT_RECORD_INHERITED_VARIABLE:
+    case TT_RECORD_INHERITED_SCOPE:
+    case TT_RECORD_INHERITED_BLOCK:
+    case TT_RECORD_INHERITANCE_END:
+        return take_inherited(retelling, raw);
     case TT_RECORD_DOUBT:
         return take_doubt(retelling, raw);
     case TT_RECORD_DROPPED:

@@ -276,6 +276,13 @@ void tt_tape_add_definition(TtTape *tape, const TtRawRecord *raw) {
     settle(tape);
 }
 
+void tt_tape_add_inherited(TtTape *tape, const TtRawRecord *raw) {
+    if (!tape)
+        return;
+    add_raw(tape, raw->number, raw->fields.at, tt_cursor_left(&raw->fields));
+    settle(tape);
+}
+
 void tt_tape_add_thread(TtTape *tape, guint lane, guint32 tid) {
     if (tape)
         ADD(tape, lane_thread, &(TtRecordLaneThread){.lane = lane, .tid = tid});

@@ -44,6 +44,9 @@ void tt_tape_add_release(TtTape *tape, guint64 stamp);
 void tt_tape_add_stack(TtTape *tape, const TtRecordStack *stack);
 void tt_tape_add_definition(TtTape *tape, const TtRawRecord *raw);
 
+/* What a forked child began with, as tt_session_inherit took it. */
+void tt_tape_add_inherited(TtTape *tape, const TtRawRecord *raw);
+
 void tt_tape_add_thread(TtTape *tape, guint lane, guint32 tid);
 void tt_tape_add_thread_name(TtTape *tape, guint16 thread, TtString name);
 void tt_tape_add_mark(TtTape *tape, guint64 stamp, TtString name);

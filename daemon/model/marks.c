@@ -54,7 +54,7 @@ const TtKeptMark *tt_session_find_kept_mark(const TtSession *session, guint32 in
 }
 
 /* FALSE: there is none. */
-static gboolean give_up_pin(TtSession *session) {
+static gboolean give_up_mark(TtSession *session) {
     TtMarks *marks = &session->marks;
 
     for (GList *link = marks->kept.head; link; link = link->next) {
@@ -67,6 +67,11 @@ static gboolean give_up_pin(TtSession *session) {
         return TRUE;
     }
     return FALSE;
+}
+
+/* Of a fork first: most children call exec, and never ask. FALSE: there is none. */
+static gboolean give_up_pin(TtSession *session) {
+    return tt_session_give_up_fork(session) || give_up_mark(session);
 }
 
 G_GNUC_NO_INLINE guint32 tt_session_take_pinned_slot(TtSession *session) {
@@ -92,8 +97,8 @@ static void forget_oldest(TtSession *session) {
     g_free(kept);
 }
 
-/* The dead that marks keep. Those that a reader keeps go to the marks when it is done, if they are
- * of interest to them at all. */
+/* The dead that marks and forks keep. Those that a reader keeps go to the marks when it is done, if
+ * they are of interest to them at all. */
 static gsize count_dead(const TtSession *session) {
     const TtPins *pins = &session->pins;
     guint32 newest = 0;
@@ -105,6 +110,8 @@ static gsize count_dead(const TtSession *session) {
         if (kept->pin)
             newest = kept->pin->point->number;
     }
+    for (const GList *link = session->forks.points.head; link; link = link->next)
+        newest = MAX(newest, ((const TtForkPoint *)link->data)->pin->point->number);
     for (guint i = 0; i < pins->points->len; i++) {
         const TtPoint *point = pins->points->pdata[i];
 
@@ -120,8 +127,8 @@ void tt_session_bound_marks(TtSession *session) {
 
     while (marks->state_bytes > half)
         forget_oldest(session);
-    while (marks->pinned_count > session->limits.pinned_marks)
-        (void)give_up_pin(session);
+    while (marks->pinned_count > session->limits.pinned_marks + session->forks.points.length)
+        (void)give_up_mark(session);
     if (session->pins.dead_count * DEAD_BYTES <= half)
         return;
     while (count_dead(session) * DEAD_BYTES > half && give_up_pin(session))

@@ -21,10 +21,10 @@ typedef struct TtKeptMark {
 
 /* Plain memory; all zero bytes are none. */
 typedef struct TtMarks {
-    GQueue kept; /* of TtKeptMark, oldest first; owned */
-    guint pinned_count;
-    gsize state_bytes; /* of all the states */
-    guint64 spent;     /* rows copied so far */
+    GQueue kept;        /* of TtKeptMark, oldest first; owned */
+    guint pinned_count; /* those of forks too (forks.h) */
+    gsize state_bytes;  /* of all the states */
+    guint64 spent;      /* rows copied so far */
 } TtMarks;
 
 typedef struct TtSession TtSession;

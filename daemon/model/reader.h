@@ -29,7 +29,9 @@ struct TtSnapshot {
     gboolean is_sum_known; /* how much lived at the instant */
     guint64 known_blocks, known_bytes;
 
-    TtSampling sampling; /* the session's, for weights */
+    guint64 origin_stamp;    /* of the session's tick 0 */
+    guint64 inherited_count; /* blocks with ids up to it were */
+    TtSampling sampling;     /* the session's, for weights */
     TtStacks *stacks;
     guint32 *stack_of; /* of a site, as the freed name them */
     TtFreedCopy freed;

@@ -3,6 +3,8 @@
  * apply.c the heap events, snapshot.c shows it to others. */
 #pragma once
 
+#include "model/forks.h"
+#include "model/heritage.h"
 #include "model/history.h"
 #include "model/index.h"
 #include "model/marks.h"
@@ -22,10 +24,11 @@ G_BEGIN_DECLS
 
 /* The owner's thread alone touches it, but for what its parts say of themselves. */
 struct TtSession {
-    /* Every event. Ticks are stamps since the session's start, never running backwards. */
+    /* Every event. Ticks are stamps since @start_stamp, the session's start or, where blocks
+     * were inherited, that of its first ancestor; never running backwards. */
     guint64 start_stamp;
     guint64 now;          /* tick of the last event */
-    guint64 next_id;      /* births so far are one less */
+    guint64 next_id;      /* births so far, inherited blocks too, are one less */
     guint64 allocated;    /* this and what follows by weight: sampling.h */
     guint64 frees, freed; /* the synthesized too */
     guint64 live_bytes, live_blocks;
@@ -38,6 +41,8 @@ struct TtSession {
     TtHistory history;
     TtPins pins;
     TtMarks marks;
+    TtForks forks;
+    TtHeritage heritage;
     TtTimeline timeline;
 
     /* The impossible, the unknown, the lost. */
@@ -69,7 +74,13 @@ static inline gboolean tt_session_is_sampled(const TtSession *session) {
 
 /* Births of whatever weight. */
 static inline guint64 tt_session_count_allocations(const TtSession *session) {
-    return tt_session_is_sampled(session) ? session->sampling.allocations : session->next_id - 1;
+    return tt_session_is_sampled(session) ? session->sampling.allocations
+                                          : session->next_id - 1 - session->heritage.id_count;
+}
+
+/* Births recorded. */
+static inline guint64 tt_session_count_births(const TtSession *session) {
+    return session->next_id - 1 - session->heritage.id_count;
 }
 
 /* For stamps that tt_session_advance does not take as they are. Cold. */
@@ -107,14 +118,19 @@ guint32 tt_session_get_scope(TtSession *session, const TtThread *thread);
 static inline guint64 tt_session_count_events(const TtSession *session) {
     guint64 deaths = tt_session_is_sampled(session) ? session->sampling.deaths : session->frees;
 
-    return session->next_id - 1 + deaths - session->synthesized_frees + session->unknown_frees +
-           session->double_frees;
+    return tt_session_count_births(session) + deaths - session->synthesized_frees +
+           session->unknown_frees + session->double_frees;
 }
 
 /* Whether events are known to be missing: then a block may have been born or freed unseen. */
 static inline gboolean tt_session_has_missed(const TtSession *session) {
     return session->gaps->len > 0 || session->dropped_events > 0 || session->doubts->len > 0 ||
            session->info->untraced_before_ns > 0 || session->info->sample_bytes > 0;
+}
+
+/* The tick of a stamp that may lie outside the session. */
+static inline guint64 tt_session_tick_of(const TtSession *session, guint64 stamp) {
+    return stamp > session->start_stamp ? MIN(stamp - session->start_stamp, TT_TICKS_MAX) : 0;
 }
 
 static inline guint64 tt_session_tick_ns(const TtSession *session, guint64 tick) {

@@ -77,6 +77,7 @@ TtSession *tt_session_new(const TtSessionInfo *info, const TtModelLimits *limits
     tt_history_init(&session->history, limits->history_blocks);
     tt_pins_init(&session->pins);
     g_queue_init(&session->marks.kept);
+    g_queue_init(&session->forks.points);
     tt_timeline_init(&session->timeline, limits->timeline_points);
     tt_names_init(&session->names, limits->names);
     tt_modules_init(&session->modules);
@@ -89,6 +90,8 @@ void tt_session_free(TtSession *session) {
     if (!session)
         return;
     tt_session_clear_marks(session);
+    tt_session_clear_forks(session);
+    tt_session_clear_heritage(session);
     g_ptr_array_unref(session->doubts);
     g_array_unref(session->gaps);
     tt_modules_clear(&session->modules);
@@ -149,7 +152,8 @@ void tt_session_name_thread(TtSession *session, guint16 thread, const TtRecordTh
 /* ---- In order with the events ---- */
 
 G_GNUC_NO_INLINE void tt_session_advance_oddly(TtSession *session, guint64 stamp) {
-    if (stamp <= session->start_stamp && session->now == 0)
+    if (stamp <= session->info->timescale.start_stamp &&
+        session->start_stamp + session->now <= session->info->timescale.start_stamp)
         return; /* what came before the hello; its time is the start, as promised */
     if (stamp > session->start_stamp && stamp - session->start_stamp > TT_TICKS_MAX)
         session->now = TT_TICKS_MAX;

@@ -163,10 +163,11 @@ static void set_variance(TtVariance *live, TtVariance *cumulative, const TtVaria
     cumulative->bytes = MAX(cumulative->bytes, known->bytes);
 }
 
-static void set_live(guint64 *live, guint64 *freed, guint64 *cumulative, guint64 known) {
+static void set_live(guint64 *live, guint64 *freed, guint64 *cumulative, guint64 inherited,
+                     guint64 known) {
     *live = known;
-    *cumulative = MAX(*cumulative, known);
-    *freed = *cumulative - known;
+    *cumulative = MAX(*cumulative, known - MIN(known, inherited));
+    *freed = *cumulative + inherited - known;
 }
 
 /* At the peak each site held its share, whatever of it is still listed. */
@@ -178,8 +179,9 @@ static void set_shares(TtState *state) {
         TtSiteRow *site = &state->sites[i];
 
         set_live(&site->live_blocks, &site->freed_blocks, &site->cumulative_blocks,
-                 site->peak_blocks);
-        set_live(&site->live_bytes, &site->freed_bytes, &site->cumulative_bytes, site->peak_bytes);
+                 site->inherited_blocks, site->peak_blocks);
+        set_live(&site->live_bytes, &site->freed_bytes, &site->cumulative_bytes,
+                 site->inherited_bytes, site->peak_bytes);
         if (state->variances)
             set_variance(&state->variances[i].live, &state->variances[i].cumulative,
                          &state->variances[i].peak);
@@ -188,8 +190,10 @@ static void set_shares(TtState *state) {
     }
     totals->cumulative_allocations = blocks;
     totals->cumulative_allocated = bytes;
-    set_live(&totals->live_blocks, &totals->cumulative_frees, &blocks, totals->peak_blocks);
-    set_live(&totals->live_bytes, &totals->cumulative_freed, &bytes, totals->peak_bytes);
+    set_live(&totals->live_blocks, &totals->cumulative_frees, &blocks, totals->inherited_blocks,
+             totals->peak_blocks);
+    set_live(&totals->live_bytes, &totals->cumulative_freed, &bytes, totals->inherited_bytes,
+             totals->peak_bytes);
 }
 
 static void clear_sums(TtState *state) {

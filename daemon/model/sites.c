@@ -30,6 +30,7 @@ void tt_sites_clear(TtSites *sites) {
     g_clear_pointer(&sites->stack_of, g_free);
     g_clear_pointer(&sites->site_of, g_free);
     g_clear_pointer(&sites->variances, g_free);
+    g_clear_pointer(&sites->inherited, g_free);
     g_clear_pointer(&sites->stacks, tt_stacks_unref);
 }
 
@@ -55,6 +56,28 @@ G_GNUC_NO_INLINE guint32 tt_sites_add(TtSites *sites, guint32 stack) {
     sites->stack_of[sites->count] = stack;
     sites->site_of[stack] = sites->count;
     return sites->count++;
+}
+
+void tt_sites_inherit(TtSites *sites, guint32 number, TtAmount weight) {
+    TtSite *site = tt_sites_get(sites, number);
+
+    if (number >= sites->inherited_room) {
+        sites->inherited = g_renew(TtAmount, sites->inherited, sites->room);
+        memset(sites->inherited + sites->inherited_room, 0,
+               (sites->room - sites->inherited_room) * sizeof *sites->inherited);
+        sites->inherited_room = sites->room;
+    }
+    sites->inherited[number].blocks += weight.blocks;
+    sites->inherited[number].bytes += weight.bytes;
+    tt_site_save(sites, site);
+    site->live_bytes += weight.bytes;
+    site->live_blocks += weight.blocks;
+}
+
+/* Has a site had a block? */
+static gboolean is_used(const TtSites *sites, guint32 number) {
+    return sites->sites[number].cumulative_blocks > 0 ||
+           tt_sites_get_inherited(sites, number).blocks > 0;
 }
 
 static TtLifetimes *ensure_lifetimes(TtSites *sites, guint32 number) {
@@ -140,7 +163,7 @@ TtSiteVariance *tt_sites_copy_variances(const TtSites *sites) {
         const TtSite *site = &sites->sites[i];
         TtSiteVariance *variance = &variances[count];
 
-        if (site->cumulative_blocks == 0)
+        if (!is_used(sites, i))
             continue;
         if (i < sites->variance_room)
             *variance = sites->variances[i];
@@ -164,9 +187,10 @@ TtSiteRow *tt_sites_copy(const TtSites *sites, const TtTimescale *scale, gsize *
     for (guint32 i = 1; i < sites->count; i++) {
         const TtSite *site = &sites->sites[i];
         const TtLifetimes *lifetimes = sites->lifetimes->pdata[site->histogram];
+        TtAmount inherited = tt_sites_get_inherited(sites, i);
         gboolean has_saved = site->peak_epoch == sites->peak_epoch;
 
-        if (site->cumulative_blocks == 0)
+        if (!is_used(sites, i))
             continue;
         TtSiteRow *row = &rows[count++];
         *row = (TtSiteRow){
@@ -175,8 +199,10 @@ TtSiteRow *tt_sites_copy(const TtSites *sites, const TtTimescale *scale, gsize *
             .live_bytes = site->live_bytes,
             .cumulative_blocks = site->cumulative_blocks,
             .cumulative_bytes = site->cumulative_bytes,
-            .freed_blocks = site->cumulative_blocks - site->live_blocks,
-            .freed_bytes = site->cumulative_bytes - site->live_bytes,
+            .inherited_blocks = inherited.blocks,
+            .inherited_bytes = inherited.bytes,
+            .freed_blocks = site->cumulative_blocks + inherited.blocks - site->live_blocks,
+            .freed_bytes = site->cumulative_bytes + inherited.bytes - site->live_bytes,
             .peak_bytes = has_saved ? site->peak_bytes : site->live_bytes,
             .peak_blocks = has_saved ? site->peak_blocks : site->live_blocks,
             .temporary_blocks = site->temporary_blocks,
@@ -204,7 +230,8 @@ guint64 tt_sites_count_truncated(const TtSites *sites) {
 gsize tt_sites_bytes(const TtSites *sites) {
     gsize bytes = (gsize)sites->room * (sizeof(TtSite) + sizeof(guint32)) +
                   (gsize)sites->site_of_room * sizeof(guint32) +
-                  (gsize)sites->variance_room * sizeof(TtSiteVariance);
+                  (gsize)sites->variance_room * sizeof(TtSiteVariance) +
+                  (gsize)sites->inherited_room * sizeof(TtAmount);
 
     for (guint i = 1; i < sites->lifetimes->len; i++)
         bytes += tt_lifetimes_bytes(sites->lifetimes->pdata[i]);

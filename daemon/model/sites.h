@@ -60,6 +60,8 @@ typedef struct TtSites {
     TtSiteVariance *variances; /* by site; NULL: none of a block of a sample was told */
     guint32 variance_room;
     GPtrArray *lifetimes; /* of TtLifetimes; [0] is NULL */
+    TtAmount *inherited;  /* by site: alive when the session began; NULL: nothing was */
+    guint32 inherited_room;
     guint64 peak_epoch;
     guint64 peak_bytes, peak_blocks;
     guint64 peak_tick; /* when */
@@ -107,6 +109,16 @@ static inline void tt_sites_remove_block(TtSites *sites, guint32 number, TtAmoun
     tt_site_save(sites, site);
     site->live_bytes -= weight.bytes;
     site->live_blocks -= weight.blocks;
+}
+
+/* Counts a block that was alive when the session began. Cold. */
+void tt_sites_inherit(TtSites *sites, guint32 number, TtAmount weight);
+
+/* What a site began with. */
+static inline TtAmount tt_sites_get_inherited(const TtSites *sites, guint32 number) {
+    static const TtAmount nothing = {.blocks = 0};
+
+    return number < sites->inherited_room ? sites->inherited[number] : nothing;
 }
 
 /* The same for the variance that a block of a sample brings: before the block itself, whose change

@@ -47,6 +47,8 @@ static TtSnapshot *begin(const TtSession *session, TtState *state, gsize mark_co
     snapshot->end_id = session->next_id;
     snapshot->end_ns = G_MAXUINT64;
     snapshot->has_all_dead = TRUE;
+    snapshot->origin_stamp = session->start_stamp;
+    snapshot->inherited_count = session->heritage.id_count;
     snapshot->sampling = session->sampling;
     snapshot->stacks = tt_stacks_ref(session->stacks);
     snapshot->stack_of = g_memdup2(session->sites.stack_of, session->sites.count * sizeof(guint32));
@@ -95,7 +97,8 @@ static gsize count_dead_by(const TtSnapshot *snapshot, guint64 time_ns) {
     while (from < to) {
         gsize at = from + (to - from) / 2;
 
-        if (tt_timescale_ns(scale, scale->start_stamp + snapshot->freed.freed[at].died) <= time_ns)
+        if (tt_timescale_ns(scale, snapshot->origin_stamp + snapshot->freed.freed[at].died) <=
+            time_ns)
             from = at + 1;
         else
             to = at;
@@ -154,7 +157,13 @@ static TtSnapshot *begin_at_start(TtSession *session, TtPin **ret_pin) {
 
     snapshot->end_id = 1;
     snapshot->dead_count = 0;
-    snapshot->has_all_dead = TRUE; /* none of them was alive */
+    if (snapshot->inherited_count == 0) {
+        snapshot->has_all_dead = TRUE; /* none of them was alive */
+        return snapshot;
+    }
+    snapshot->is_sum_known = TRUE;
+    snapshot->known_blocks = session->heritage.amount.blocks;
+    snapshot->known_bytes = session->heritage.amount.bytes;
     return snapshot;
 }
 
@@ -256,6 +265,16 @@ void tt_snapshot_free(TtSnapshot *snapshot) {
 
 /* ---- Live blocks, by the owner ---- */
 
+/* A block that its session began with: how long before that it was born. */
+static void set_inherited(TtBlockRow *row, const TtTimescale *scale, guint64 origin_stamp,
+                          guint64 born) {
+    TtTimescale from_birth = *scale;
+
+    from_birth.start_stamp = origin_stamp + born;
+    row->is_inherited = TRUE;
+    row->before_ns = tt_timescale_ns(&from_birth, scale->start_stamp);
+}
+
 void tt_session_fill_row(const TtSession *session, const TtPin *pin, guint32 slot,
                          TtBlockRow *row) {
     const TtExtrasPool *pool = &session->blocks.extras;
@@ -275,6 +294,8 @@ void tt_session_fill_row(const TtSession *session, const TtPin *pin, guint32 slo
         .thread = block->thread,
         .freed_by = TT_NONE,
     };
+    if (block->id <= session->heritage.id_count)
+        set_inherited(row, &session->info->timescale, session->start_stamp, block->born);
     if (!(block->flags & TT_BLOCK_HAS_EXTRAS))
         return;
 
@@ -447,9 +468,7 @@ const TtGapRow *tt_snapshot_get_gaps(const TtSnapshot *snapshot, gsize *ret_coun
 }
 
 static guint64 freed_ns(const TtSnapshot *snapshot, guint64 tick) {
-    const TtTimescale *scale = &snapshot->info->timescale;
-
-    return tt_timescale_ns(scale, scale->start_stamp + tick);
+    return tt_timescale_ns(&snapshot->info->timescale, snapshot->origin_stamp + tick);
 }
 
 void tt_snapshot_fill_freed(const TtSnapshot *snapshot, gsize index, TtBlockRow *row) {
@@ -474,6 +493,8 @@ void tt_snapshot_fill_freed(const TtSnapshot *snapshot, gsize index, TtBlockRow 
         .thread = freed->thread,
         .freed_by = freed->freed_by == TT_THREAD_NONE ? TT_NONE : freed->freed_by,
     };
+    if (id <= snapshot->inherited_count)
+        set_inherited(row, &snapshot->info->timescale, snapshot->origin_stamp, freed->born);
 }
 
 gsize tt_snapshot_read_freed(const TtSnapshot *snapshot, gsize first, TtBlockRow *ret_rows,

@@ -24,11 +24,13 @@ typedef struct TtAmount {
 } TtAmount;
 
 typedef struct TtBlockRow {
-    guint64 id; /* from 1, in order of birth, never reused in the session */
+    guint64
+        id; /* from 1, in order of birth (of the inherited, in none), never reused in the session */
     guint64 addr;
     guint64 size;
     TtAmount weight; /* what it counts for in all sums: itself, or in a sampled session more */
     guint64 born_ns;
+    guint64 before_ns;    /* inherited: how long before the session's beginning; born_ns is 0 */
     guint64 died_ns;      /* TT_TIME_NONE: alive */
     guint64 resized_from; /* id, or 0 */
     guint32 stack;        /* id; see tt_snapshot_get_frames */
@@ -44,6 +46,7 @@ typedef struct TtSiteRow {
     guint32 stack;
     guint64 live_blocks, live_bytes;
     guint64 cumulative_blocks, cumulative_bytes;
+    guint64 inherited_blocks, inherited_bytes; /* alive when the session began */
     guint64 freed_blocks, freed_bytes;
     guint64 peak_bytes;  /* its share of the session's peak */
     guint64 peak_blocks; /* blocks it had then */

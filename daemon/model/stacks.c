@@ -106,4 +106,24 @@ gsize tt_stacks_read_frames(const TtStacks *stacks, guint32 id, gsize module_cou
     return count;
 }
 
+gboolean tt_stacks_read_node(const TtStacks *stacks, guint32 id, const TtModules *modules,
+                             TtRecordStack *ret_record) {
+    guint flags = tt_stacks_read_flags(stacks, id);
+
+    if (!flags)
+        return FALSE;
+
+    const TtNode *node = get_node(stacks, id);
+    *ret_record = (TtRecordStack){
+        .id = id,
+        .parent = node->parent,
+        .ip = node->ip,
+        .module = node->module_row < modules->rows->len
+                      ? g_array_index(modules->rows, TtModule, node->module_row).id
+                      : 0,
+        .flags = flags & TT_NODE_IS_EXACT_IP ? TT_STACK_EXACT_IP : 0,
+    };
+    return TRUE;
+}
+
 gsize tt_stacks_bytes(const TtStacks *stacks) { return stacks->nodes.committed_bytes; }

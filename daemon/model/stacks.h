@@ -54,6 +54,10 @@ guint tt_stacks_read_flags(const TtStacks *stacks, guint32 id);
 gsize tt_stacks_read_frames(const TtStacks *stacks, guint32 id, gsize module_count,
                             TtFrame *ret_frames, gboolean *ret_is_truncated);
 
+/* The record that would define a node. Owner's thread. Returns FALSE where it is not defined. */
+gboolean tt_stacks_read_node(const TtStacks *stacks, guint32 id, const TtModules *modules,
+                             TtRecordStack *ret_record);
+
 gsize tt_stacks_bytes(const TtStacks *stacks);
 
 G_END_DECLS

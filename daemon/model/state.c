@@ -11,6 +11,8 @@ static TtTotals copy_totals(const TtSession *session) {
         .cumulative_freed = session->freed,
         .reallocations = session->reallocations,
         .temporary_allocations = session->temporary,
+        .inherited_blocks = session->heritage.amount.blocks,
+        .inherited_bytes = session->heritage.amount.bytes,
         .peak_bytes = session->sites.peak_bytes,
         .peak_blocks = session->sites.peak_blocks,
         .peak_ns = tt_session_tick_ns(session, session->sites.peak_tick),
@@ -73,12 +75,24 @@ static TtGapRow *copy_gaps(const TtSession *session, gsize *ret_count) {
     return rows;
 }
 
+static TtTimePoint *copy_timeline(const TtSession *session, gsize *ret_count) {
+    const TtTimescale *scale = &session->info->timescale;
+    TtTimelinePoint start = {.tick = scale->start_stamp - session->start_stamp,
+                             .bytes = session->heritage.amount.bytes,
+                             .blocks = session->heritage.amount.blocks};
+    TtTimelinePoint now = {
+        .tick = session->now, .bytes = session->live_bytes, .blocks = session->live_blocks};
+
+    return tt_timeline_copy(&session->timeline, scale, session->start_stamp, &start, &now,
+                            ret_count);
+}
+
 static void copy_sample(const TtSession *session, TtState *state) {
     if (!tt_session_is_sampled(session))
         return;
     state->sample = (TtSample){
         .mean_bytes = session->sampling.mean_bytes,
-        .allocations = session->next_id - 1,
+        .allocations = tt_session_count_births(session),
         .frees = session->sampling.deaths - session->synthesized_frees,
     };
     state->variances = tt_sites_copy_variances(&session->sites);
@@ -100,8 +114,6 @@ void tt_state_set_errors(TtState *state) {
 
 TtState *tt_state_new(const TtSession *session) {
     const TtTimescale *scale = &session->info->timescale;
-    TtTimelinePoint now = {
-        .tick = session->now, .bytes = session->live_bytes, .blocks = session->live_blocks};
     TtState *state = g_atomic_rc_box_new0(TtState);
 
     state->time_ns = tt_session_tick_ns(session, session->now);
@@ -113,7 +125,7 @@ TtState *tt_state_new(const TtSession *session) {
     state->threads = tt_threads_copy(&session->threads, &state->thread_count);
     state->variables = tt_names_copy_variables(&session->names, &state->variable_count);
     state->scopes = tt_names_copy_scopes(&session->names, &state->scope_count);
-    state->timeline = tt_timeline_copy(&session->timeline, scale, &now, &state->timeline_count);
+    state->timeline = copy_timeline(session, &state->timeline_count);
     state->gaps = copy_gaps(session, &state->gap_count);
     return state;
 }

@@ -21,7 +21,7 @@ void tt_threads_clear(TtThreads *threads) {
     threads->count = 0;
 }
 
-static guint16 add(TtThreads *threads, guint32 tid) {
+guint16 tt_threads_add(TtThreads *threads, guint32 tid) {
     if (threads->count > TT_THREAD_OTHER)
         return TT_THREAD_OTHER;
     if (threads->count == threads->room) {
@@ -48,7 +48,7 @@ guint16 tt_threads_get(TtThreads *threads, guint lane, guint32 tid) {
 
     TtLaneThread *writer = &g_array_index(threads->lanes, TtLaneThread, lane);
     if (writer->index == TT_NONE || writer->tid != tid)
-        *writer = (TtLaneThread){.tid = tid, .index = add(threads, tid)};
+        *writer = (TtLaneThread){.tid = tid, .index = tt_threads_add(threads, tid)};
     return (guint16)writer->index;
 }
 

@@ -12,7 +12,8 @@ G_BEGIN_DECLS
 typedef struct TtThread {
     guint64 allocations, allocated; /* done by it */
     guint64 frees, freed;
-    guint64 died_blocks, died_bytes; /* born in it and no longer alive, or counted only */
+    guint64 died_blocks, died_bytes; /* born in it and no longer alive, or counted only; of one that
+                                        was inherited less than 0 by what was alive then */
     guint64 last_id;                 /* of its last allocation, 0: not known */
     guint32 open_slot;               /* the block of its open reallocation, or 0 */
     guint32 open_stack;              /* the one that began it */
@@ -36,6 +37,9 @@ typedef struct TtThreads {
 
 void tt_threads_init(TtThreads *threads);
 void tt_threads_clear(TtThreads *threads);
+
+/* One more, that writes no lane so far; "other" past the limit. Returns its index. */
+guint16 tt_threads_add(TtThreads *threads, guint32 tid);
 
 /* As tt_session_get_thread. Quick where the lane's thread is the same as last time. */
 guint16 tt_threads_get(TtThreads *threads, guint lane, guint32 tid);

@@ -80,35 +80,36 @@ G_GNUC_NO_INLINE void tt_timeline_extend(TtTimeline *timeline, guint64 tick, gui
 }
 
 static void add_point(TtTimePoint *points, gsize *count, const TtTimescale *scale,
-                      const TtTimelinePoint *point) {
+                      guint64 origin_stamp, const TtTimelinePoint *point) {
     points[(*count)++] = (TtTimePoint){
-        .t_ns = tt_timescale_ns(scale, scale->start_stamp + point->tick),
+        .t_ns = tt_timescale_ns(scale, origin_stamp + point->tick),
         .live_bytes = point->bytes,
         .live_blocks = point->blocks,
     };
 }
 
 TtTimePoint *tt_timeline_copy(const TtTimeline *timeline, const TtTimescale *scale,
+                              guint64 origin_stamp, const TtTimelinePoint *start,
                               const TtTimelinePoint *now, gsize *ret_count) {
     TtTimePoint *points = g_new(TtTimePoint, 2 * timeline->count + 2);
-    TtTimelinePoint start = {.tick = 0}, last = start;
+    TtTimelinePoint last = *start;
     gsize count = 0;
 
-    add_point(points, &count, scale, &start);
+    add_point(points, &count, scale, origin_stamp, start);
     for (gsize i = 0; i < timeline->count; i++) {
         const TtBucket *bucket = &timeline->buckets[i];
         gboolean min_first = bucket->min.tick <= bucket->max.tick;
         const TtTimelinePoint *first = min_first ? &bucket->min : &bucket->max;
 
-        add_point(points, &count, scale, first);
+        add_point(points, &count, scale, origin_stamp, first);
         last = *first;
         if (bucket->min.tick != bucket->max.tick || bucket->min.bytes != bucket->max.bytes) {
             last = min_first ? bucket->max : bucket->min;
-            add_point(points, &count, scale, &last);
+            add_point(points, &count, scale, origin_stamp, &last);
         }
     }
     if (now->tick != last.tick || now->bytes != last.bytes || now->blocks != last.blocks)
-        add_point(points, &count, scale, now);
+        add_point(points, &count, scale, origin_stamp, now);
     *ret_count = count;
     return points;
 }

@@ -43,9 +43,12 @@ static inline void tt_timeline_note(TtTimeline *timeline, guint64 tick, guint64 
         tt_timeline_extend(timeline, tick, bytes, blocks);
 }
 
-/* Returns: (transfer full): the points in order of time, from an empty start to @now as it is;
- * g_free. */
+/* @origin_stamp: of tick 0
+ *
+ * Returns: (transfer full): the points in order of time, from @start to @now, as those are; g_free.
+ */
 TtTimePoint *tt_timeline_copy(const TtTimeline *timeline, const TtTimescale *scale,
+                              guint64 origin_stamp, const TtTimelinePoint *start,
                               const TtTimelinePoint *now, gsize *ret_count);
 
 gsize tt_timeline_bytes(const TtTimeline *timeline);

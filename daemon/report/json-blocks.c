@@ -102,6 +102,16 @@ static void put_epoch_ms(TtJsonReport *report, const char *key, guint64 time_ns)
                                              : tt_saturating_add(start_ns, time_ns) / 1000000);
 }
 
+static void put_birth_ms(TtJsonReport *report, const TtBlockRow *row) {
+    guint64 start_ns = report->info->timescale.start_realtime_ns;
+
+    if (row->before_ns == 0)
+        put_epoch_ms(report, "timestamp_alloc", row->born_ns);
+    else
+        tt_json_put_time(report->writer, "timestamp_alloc",
+                         tt_saturating_sub(start_ns, row->before_ns) / 1000000);
+}
+
 static void put_name_and_type(TtJsonReport *report, guint32 index) {
     const TtVariableRow *variable =
         index < report->variable_count ? &report->variables[index] : NULL;
@@ -133,7 +143,7 @@ void tt_json_put_block(TtJsonReport *report, const TtBlockRow *row) {
         tt_json_put_uint(writer, "represents_bytes", row->weight.bytes);
     }
     tt_json_put_null(writer, "usable_size"); /* not recorded */
-    put_epoch_ms(report, "timestamp_alloc", row->born_ns);
+    put_birth_ms(report, row);
     put_epoch_ms(report, "timestamp_dealloc", row->died_ns);
     tt_json_put_uint(writer, "born_ns", row->born_ns);
     tt_json_put_time(writer, "died_ns", row->died_ns);

@@ -99,6 +99,8 @@ static void write_hotspot(TtJsonReport *report, const TtSiteRow *site, const TtE
     tt_json_put_uint(writer, "total_size", site->live_bytes);
     tt_json_put_uint(writer, "cumulative_count", site->cumulative_blocks);
     tt_json_put_uint(writer, "cumulative_size", site->cumulative_bytes);
+    tt_json_put_uint(writer, "inherited_count", site->inherited_blocks);
+    tt_json_put_uint(writer, "inherited_size", site->inherited_bytes);
     tt_json_put_uint(writer, "freed_count", site->freed_blocks);
     tt_json_put_uint(writer, "freed_size", site->freed_bytes);
     tt_json_put_uint(writer, "peak_size", site->peak_bytes);

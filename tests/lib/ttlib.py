@@ -411,17 +411,21 @@ def check_books(export):
         ("cumulative_count", "cumulative_allocations"),
         ("cumulative_size", "cumulative_allocated"),
         ("peak_size", "peak_bytes"),
+        ("inherited_count", "inherited_blocks"),
+        ("inherited_size", "inherited_bytes"),
     ):
         check_equal(
             sum(site[key] for site in export["allocation_hotspots"]), export[total], f"sum of {key}"
         )
-    if export.get("inherited_blocks", 0) == 0:
-        for site in export["allocation_hotspots"]:
-            check_equal(
-                (site["cumulative_count"], site["cumulative_size"]),
-                (site["count"] + site["freed_count"], site["total_size"] + site["freed_size"]),
-                f"books of stack {site['stack']}",
-            )
+    for site in export["allocation_hotspots"]:
+        check_equal(
+            (
+                site["cumulative_count"] + site["inherited_count"],
+                site["cumulative_size"] + site["inherited_size"],
+            ),
+            (site["count"] + site["freed_count"], site["total_size"] + site["freed_size"]),
+            f"books of stack {site['stack']}",
+        )
     blocks = export["active_allocations"] + export["freed_allocations"]
     ids = [block["id"] for block in blocks]
     check_equal(len(ids), len(set(ids)), "ids of blocks")

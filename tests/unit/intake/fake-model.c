@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "model/bequest.h"
+
 static void say(TtSession *session, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 static void say(TtSession *session, const char *format, ...) {
@@ -186,7 +188,28 @@ void tt_session_get_summary(const TtSession *session, TtSummary *ret_summary) {
                                .dropped_events = session->dropped + session->lost};
 }
 
+void tt_session_add_fork(TtSession *session, guint64 stamp, guint64 token) {
+    say(session, "fork %" G_GUINT64_FORMAT " told at %" G_GUINT64_FORMAT, token, stamp);
+}
+
 /* Never asked of this one. */
+gboolean tt_session_inherit(TtSession *session, const TtRawRecord *raw) {
+    (void)session;
+    (void)raw;
+    g_assert_not_reached();
+}
+TtBequest *tt_bequest_new(TtSession *parent, const TtForkInstant *instant) {
+    (void)parent;
+    (void)instant;
+    g_assert_not_reached();
+}
+gboolean tt_bequest_write(TtBequest *bequest, GByteArray *records, gsize max_bytes) {
+    (void)bequest;
+    (void)records;
+    (void)max_bytes;
+    g_assert_not_reached();
+}
+void tt_bequest_free(TtBequest *bequest) { (void)bequest; }
 TtSnapshot *tt_snapshot_new_at(TtSession *session, const TtInstant *instant, guint64 now_stamp,
                                TtPin **ret_pin, GError **error) {
     (void)session;

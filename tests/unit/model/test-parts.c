@@ -141,7 +141,8 @@ static void timeline_keeps_extremes(void) {
                 min = now;
         }
         check_buckets(&timeline, all, 20000);
-        g_autofree TtTimePoint *points = tt_timeline_copy(&timeline, &scale, &now, &count);
+        g_autofree TtTimePoint *points = tt_timeline_copy(
+            &timeline, &scale, scale.start_stamp, &(TtTimelinePoint){.tick = 0}, &now, &count);
         g_assert_cmpuint(count, <=, limit);
         g_assert_cmpuint(count, >=, limit / 8);
         g_assert_true(has_point(points, count, &max));

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/forks.h"
+
+#include "model/state.h"
+
+static void free_point(TtSession *session, TtForkPoint *point) {
+    if (point->pin) {
+        tt_pins_remove(&session->pins, point->pin, &session->blocks);
+        session->marks.pinned_count--;
+    }
+    g_array_unref(point->dead);
+    g_free(point);
+}
+
+gboolean tt_session_give_up_fork(TtSession *session) {
+    TtForkPoint *point = g_queue_pop_head(&session->forks.points);
+
+    if (!point)
+        return FALSE;
+    free_point(session, point);
+    return TRUE;
+}
+
+void tt_session_clear_forks(TtSession *session) {
+    while (tt_session_give_up_fork(session))
+        ;
+}
+
+/* ---- What has died since ---- */
+
+static TtLateDead expand(const TtSession *session, const TtFreed *freed) {
+    TtLateDead dead = {
+        .addr = freed->addr,
+        .size = freed->size,
+        .born = freed->born,
+        .died = freed->died,
+        .variable = TT_NONE,
+        .scope = TT_NONE,
+        .thread = freed->thread,
+    };
+    guint32 site = freed->site_or_extras;
+
+    if (freed->has_extras) {
+        const TtExtras *extras = tt_extras_get(&session->blocks.extras, site);
+
+        dead.addr = extras->addr;
+        dead.size = extras->size;
+        dead.variable = extras->variable;
+        dead.scope = extras->scope;
+        site = extras->site;
+    }
+    dead.stack = session->sites.stack_of[site];
+    return dead;
+}
+
+GArray *tt_session_collect_dead(const TtSession *session, guint64 since, gboolean *ret_knows_all) {
+    const TtHistory *history = &session->history;
+    GArray *found = g_array_new(FALSE, FALSE, sizeof(TtLateDead));
+    gsize at = history->next;
+
+    *ret_knows_all = history->total == history->count;
+    for (gsize i = 0; i < history->count; i++) {
+        at = (at > 0 ? at : history->room) - 1;
+
+        const TtFreed *freed = &history->ring[at];
+        if (freed->died < since) {
+            /* One older is there still, so are all that came later. */
+            *ret_knows_all = history->skipped == 0;
+            break;
+        }
+        TtLateDead dead = expand(session, freed);
+        g_array_append_val(found, dead);
+    }
+    return found;
+}
+
+/* ---- Points ---- */
+
+static gboolean is_claimed(const TtForks *forks, guint64 token) {
+    for (guint i = 0; i < TT_FORK_POINTS_MAX; i++)
+        if (forks->claimed[i] == token)
+            return TRUE;
+    return FALSE;
+}
+
+void tt_session_add_fork(TtSession *session, guint64 stamp, guint64 token) {
+    TtForks *forks = &session->forks;
+    TtForkPoint *point;
+
+    tt_session_advance(session, stamp);
+    /* A child may be faster than its parent. */
+    if (token == 0 || session->limits.pinned_bytes == 0 || is_claimed(forks, token))
+        return;
+    while (forks->points.length >= TT_FORK_POINTS_MAX)
+        (void)tt_session_give_up_fork(session);
+    point = g_new0(TtForkPoint, 1);
+    point->token = token;
+    point->dead =
+        tt_session_collect_dead(session, tt_session_tick_of(session, token), &point->knows_all);
+    point->pin = tt_session_pin(session);
+    session->marks.pinned_count++;
+    g_queue_push_tail(&forks->points, point);
+}
+
+TtForkPoint *tt_session_claim_fork(TtSession *session, guint64 token) {
+    TtForks *forks = &session->forks;
+
+    if (token == 0)
+        return NULL;
+    forks->claimed[forks->claimed_count++ % TT_FORK_POINTS_MAX] = token;
+    for (GList *link = forks->points.head; link; link = link->next) {
+        TtForkPoint *point = link->data;
+
+        if (point->token != token)
+            continue;
+        g_queue_delete_link(&forks->points, link);
+        session->marks.pinned_count--; /* it is the claimer's */
+        return point;
+    }
+    return NULL;
+}

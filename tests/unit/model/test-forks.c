@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a child inherits is what lived at its fork, whatever became of it since. */
+#include "model/bequest.h"
+#include "simple.h"
+
+#define FORK_NS 1000u /* when the last event before it was */
+
+/* Blocks at 0x1000, 0x2000, …, of 100, 200, … bytes, one a nanosecond up to the fork. */
+static void give_birth(TtSession *session, guint count) {
+    for (guint i = 0; i < count; i++)
+        simple_apply(session, TT_OP_ALLOC, i % 2, FORK_NS - count + 1 + i, 0x1000 * (i + 1),
+                     100 * (i + 1));
+}
+
+static TtSession *new_child(void) {
+    TtSessionInfo info = {.exe = (char *)"child",
+                          .timescale = {.start_stamp = SIMPLE_START + 5000, .mult = 1}};
+
+    return tt_session_new(&info, NULL);
+}
+
+static void apply_all(TtSession *child, const GByteArray *records) {
+    TtCursor cursor = tt_cursor_new(records->data, records->len);
+    TtRecordStack stack;
+    TtRecordDoubt doubt;
+    TtRawRecord raw;
+
+    while (tt_decode_framed(&cursor, &raw) == TT_ITEM_RECORD) {
+        if (raw.number == TT_RECORD_STACK) {
+            g_assert_cmpint(tt_decode_stack(&raw, &stack), ==, 0);
+            g_assert_true(tt_session_define_stack(child, &stack));
+        } else if (raw.number == TT_RECORD_DOUBT) {
+            g_assert_cmpint(tt_decode_doubt(&raw, &doubt), ==, 0);
+            g_autofree char *sentence = g_strndup(doubt.sentence.text, doubt.sentence.len);
+            tt_session_add_doubt(child, sentence);
+        } else {
+            g_assert_true(tt_session_inherit(child, &raw));
+        }
+    }
+}
+
+/* In pieces of a record or two. */
+static TtSession *inherit(TtSession *parent, guint64 token, guint64 others) {
+    TtForkInstant instant = {.stamp = SIMPLE_START + FORK_NS,
+                             .token = token,
+                             .others = others,
+                             .stacks = TT_STACK_FIRST + 4};
+    TtSession *child = new_child();
+    TtBequest *bequest = tt_bequest_new(parent, &instant);
+    gboolean has_more = TRUE;
+
+    while (has_more) {
+        g_autoptr(GByteArray) records = g_byte_array_new();
+
+        has_more = tt_bequest_write(bequest, records, 50);
+        apply_all(child, records);
+    }
+    tt_bequest_free(bequest);
+    return child;
+}
+
+static void check_inherited(TtSession *child, guint count, gboolean is_exact) {
+    SimpleHeld held;
+
+    g_assert_true(simple_hold(child, "now", &held));
+    g_autoptr(GArray) rows = simple_read_all(&held);
+    const TtTotals *totals = tt_snapshot_get_totals(held.snapshot);
+    guint64 seen = 0;
+
+    g_assert_cmpuint(rows->len, ==, count);
+    g_assert_cmpuint(totals->inherited_blocks, ==, count);
+    g_assert_cmpuint(totals->inherited_bytes, ==, 50 * count * (count + 1));
+    g_assert_cmpuint(totals->live_bytes, ==, totals->inherited_bytes);
+    g_assert_cmpuint(totals->cumulative_allocations, ==, 0);
+    g_assert_cmpuint(totals->events, ==, 0);
+    g_assert_cmpuint(totals->peak_bytes, ==, totals->inherited_bytes);
+    for (guint i = 0; i < rows->len; i++) {
+        const TtBlockRow *row = &g_array_index(rows, TtBlockRow, i);
+        guint number = (guint)(row->addr / 0x1000);
+
+        g_assert_cmpuint(row->size, ==, 100 * number);
+        g_assert_cmpuint(row->stack, ==, TT_STACK_FIRST);
+        g_assert_cmpuint(row->born_ns, ==, 0);
+        g_assert_cmpuint(row->before_ns, ==, 5000 - (FORK_NS - count + number));
+        g_assert_true(row->is_inherited);
+        seen |= (guint64)1 << number;
+    }
+    g_assert_cmpuint(seen, ==, ((guint64)1 << (count + 1)) - 2);
+    g_assert_cmpint(tt_snapshot_get_completeness(held.snapshot)->exact, ==, is_exact);
+    simple_release(&held);
+}
+
+static void tell_fork(TtSession *parent) {
+    tt_session_add_fork(parent, SIMPLE_START + FORK_NS + 20, SIMPLE_START + FORK_NS + 1);
+}
+
+/* All that it knew is gone when the child asks, and the history has forgotten. */
+static void forked_state_outlives_the_parents_blocks(void) {
+    TtModelLimits limits;
+
+    tt_model_limits_init(&limits);
+    limits.history_blocks = 2;
+    g_autoptr(TtSession) parent = simple_new(&limits);
+    give_birth(parent, 10);
+    tell_fork(parent);
+    for (guint i = 0; i < 10; i++)
+        simple_apply(parent, TT_OP_FREE, 0, 2000 + i, 0x1000 * (i + 1), 0);
+    for (guint i = 0; i < 10; i++)
+        simple_apply(parent, TT_OP_ALLOC, 0, 3000 + i, 0x1000 * (i + 1), 7);
+    g_autoptr(TtSession) child = inherit(parent, SIMPLE_START + FORK_NS + 1, 0);
+    check_inherited(child, 10, TRUE);
+}
+
+/* Other threads went on between the last event that the child saw and the parent's word of it. */
+static void events_between_fork_and_its_word_are_taken_back(void) {
+    g_autoptr(TtSession) parent = simple_new(NULL);
+
+    give_birth(parent, 10);
+    simple_apply(parent, TT_OP_FREE, 1, FORK_NS + 5, 0x3000, 0);
+    simple_apply(parent, TT_OP_ALLOC, 1, FORK_NS + 6, 0x3000, 9);
+    simple_apply(parent, TT_OP_ALLOC, 1, FORK_NS + 7, 0x20000, 9);
+    tell_fork(parent);
+    simple_apply(parent, TT_OP_FREE, 1, FORK_NS + 30, 0x4000, 0);
+    g_autoptr(TtSession) child = inherit(parent, SIMPLE_START + FORK_NS + 1, 3);
+    check_inherited(child, 10, FALSE); /* of three threads a call may be missing */
+}
+
+/* Without a word of it: through the history, as far as that goes. */
+static void fork_without_a_word_is_led_back(void) {
+    TtModelLimits limits;
+
+    tt_model_limits_init(&limits);
+    limits.history_blocks = 4;
+    g_autoptr(TtSession) parent = simple_new(&limits);
+    give_birth(parent, 10);
+    for (guint i = 0; i < 3; i++)
+        simple_apply(parent, TT_OP_FREE, 0, 2000 + i, 0x1000 * (i + 1), 0);
+    g_autoptr(TtSession) child = inherit(parent, 0, 0);
+    check_inherited(child, 10, FALSE);
+
+    for (guint i = 3; i < 8; i++)
+        simple_apply(parent, TT_OP_FREE, 0, 3000 + i, 0x1000 * (i + 1), 0);
+    g_autoptr(TtSession) late = inherit(parent, 0, 0);
+    SimpleHeld held;
+    g_assert_true(simple_hold(late, "now", &held));
+    g_assert_cmpuint(tt_snapshot_get_totals(held.snapshot)->inherited_blocks, ==, 6);
+    g_assert_cmpuint(tt_snapshot_get_completeness(held.snapshot)->doubts->len, ==, 2);
+    simple_release(&held);
+}
+
+/* allocated + inherited = freed + live, at each instant and of each site. */
+static void books_of_a_child_balance(void) {
+    static const char *const instants[] = {"start", "1000ns", "peak", "now"};
+    static const guint64 live[] = {1000, 900 + 50, 1000, 900 + 777 + 50 - 400};
+    g_autoptr(TtSession) parent = simple_new(NULL);
+
+    give_birth(parent, 4);
+    tell_fork(parent);
+    g_autoptr(TtSession) child = inherit(parent, SIMPLE_START + FORK_NS + 1, 0);
+    guint16 thread = tt_session_get_thread(child, 0, 500);
+    g_assert_cmpuint(thread, ==, 2);
+    simple_apply(child, TT_OP_FREE, thread, 5500, 0x1000, 0);
+    simple_apply(child, TT_OP_ALLOC, thread, 5600, 0x9000, 50);
+    simple_apply(child, TT_OP_REALLOC_BEGIN, thread, 6500, 0x4000, 0);
+    simple_apply(child, TT_OP_REALLOC_END, thread, 6501, 0x7000, 777);
+    for (guint i = 0; i < G_N_ELEMENTS(instants); i++) {
+        SimpleHeld held;
+
+        g_assert_true(simple_hold(child, instants[i], &held));
+        const TtTotals *totals = tt_snapshot_get_totals(held.snapshot);
+        g_autoptr(GArray) rows = simple_read_all(&held);
+        guint64 bytes = 0;
+        gsize count;
+        const TtSiteRow *sites = tt_snapshot_get_sites(held.snapshot, &count);
+
+        for (guint k = 0; k < rows->len; k++)
+            bytes += g_array_index(rows, TtBlockRow, k).size;
+        if (!g_str_equal(instants[i], "peak"))
+            g_assert_cmpuint(totals->live_bytes, ==, live[i]);
+        g_assert_cmpuint(bytes, ==, totals->live_bytes);
+        g_assert_cmpuint(totals->cumulative_allocated + 1000, ==,
+                         totals->cumulative_freed + totals->live_bytes);
+        g_assert_cmpuint(totals->cumulative_allocations + 4, ==,
+                         totals->cumulative_frees + totals->live_blocks);
+        for (gsize k = 0; k < count; k++)
+            g_assert_cmpuint(sites[k].cumulative_bytes + sites[k].inherited_bytes, ==,
+                             sites[k].freed_bytes + sites[k].live_bytes);
+        simple_release(&held);
+    }
+}
+
+/* What comes may be a recording's, damaged or made up. */
+static void inheritance_out_of_turn_is_refused(void) {
+    g_autoptr(TtSession) parent = simple_new(NULL);
+    g_autoptr(GByteArray) records = g_byte_array_new();
+    TtForkInstant instant = {.stamp = SIMPLE_START + FORK_NS, .stacks = TT_STACK_FIRST};
+
+    give_birth(parent, 2);
+    TtBequest *bequest = tt_bequest_new(parent, &instant);
+    g_assert_false(tt_bequest_write(bequest, records, G_MAXSIZE));
+    tt_bequest_free(bequest);
+
+    TtCursor cursor = tt_cursor_new(records->data, records->len);
+    g_autoptr(TtSession) begun = new_child(), unbegun = new_child();
+    TtRawRecord raw;
+    (void)tt_session_get_thread(begun, 0, 1);
+    while (tt_decode_framed(&cursor, &raw) == TT_ITEM_RECORD) {
+        if (raw.number == TT_RECORD_DOUBT)
+            continue;
+        g_assert_false(tt_session_inherit(begun, &raw));
+        if (raw.number != TT_RECORD_INHERITANCE)
+            g_assert_false(tt_session_inherit(unbegun, &raw));
+    }
+}
+
+/* Children that call exec never ask. */
+static void forks_that_nobody_asks_for_are_bounded(void) {
+    g_autoptr(TtSession) parent = simple_new(NULL);
+    TtSummary summary;
+
+    for (guint i = 0; i < 1000; i++) {
+        simple_apply(parent, TT_OP_ALLOC, 0, 10 * i, 0x1000, 64);
+        tt_session_add_fork(parent, SIMPLE_START + 10 * i + 2, SIMPLE_START + 10 * i + 1);
+        simple_apply(parent, TT_OP_FREE, 0, 10 * i + 3, 0x1000, 0);
+    }
+    tt_session_get_summary(parent, &summary);
+    guint64 bytes = summary.state_bytes;
+    for (guint i = 1000; i < 3000; i++) {
+        simple_apply(parent, TT_OP_ALLOC, 0, 10 * i, 0x1000, 64);
+        tt_session_add_fork(parent, SIMPLE_START + 10 * i + 2, SIMPLE_START + 10 * i + 1);
+        simple_apply(parent, TT_OP_FREE, 0, 10 * i + 3, 0x1000, 0);
+    }
+    tt_session_get_summary(parent, &summary);
+    g_assert_cmpuint(summary.state_bytes, <, bytes + (256 << 10)); /* the history's */
+}
+
+int main(int argc, char **argv) {
+    g_test_init(&argc, &argv, NULL);
+#define ADD(name) g_test_add_func("/model/forks/" #name, name)
+    ADD(forked_state_outlives_the_parents_blocks);
+    ADD(events_between_fork_and_its_word_are_taken_back);
+    ADD(fork_without_a_word_is_led_back);
+    ADD(books_of_a_child_balance);
+    ADD(inheritance_out_of_turn_is_refused);
+    ADD(forks_that_nobody_asks_for_are_bounded);
+    return g_test_run();
+}
