@@ -36,7 +36,7 @@ ARROWS = {
 # The headers of a room that others may name. protocol and base are all door.
 DOORS = {
     "client": {"client/ttclient.h"},
-    "model": {"model/session.h", "model/snapshot.h"},
+    "model": {"model/bequest.h", "model/session.h", "model/snapshot.h"},
     "intake": {"intake/intake.h"},
     "scan": {"scan/scan.h"},
     "symbols": {"symbols/symbols.h"},

@@ -1,0 +1,444 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Section C: what a forked child inherits of its parent."""
+
+import json
+import subprocess
+import sys
+
+import ttlib
+from ttlib import case, check, check_equal
+
+
+def run_family(daemon, program, *words, env=None, seconds=ttlib.SECONDS):
+    """Runs a program that forks. Returns what it wrote, by the pid that heads each line, and the
+    sessions by pid, all ended."""
+    process = subprocess.run(
+        [program, *map(str, words)],
+        env=daemon.preload_env({"TT_LOSSLESS": 1, **(env or {})}),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=seconds,
+    )
+    check_equal(process.returncode, 0, "the program")
+    lines = {}
+    for line in process.stdout.splitlines():
+        pid, *values = line.split()
+        lines.setdefault(int(pid), []).extend(values)
+    ttlib.wait_for(
+        lambda: all(card["state"] != "running" for card in daemon.sessions()), "all have ended"
+    )
+    return lines, {card["pid"]: card for card in daemon.sessions()}
+
+
+def inherited_of(export):
+    """What it began with, by address."""
+    blocks = export["active_allocations"] + export["freed_allocations"]
+    return {block["address"]: block for block in blocks if block["inherited"]}
+
+
+def check_child(export, parent):
+    ttlib.check_books(export)
+    blocks = inherited_of(export)
+    check_equal(len(blocks), export["inherited_blocks"], "inherited blocks")
+    check_equal(sum(b["size"] for b in blocks.values()), export["inherited_bytes"], "their bytes")
+    check_equal(export["process"]["parent_session"], parent["id"], "whose child it is")
+    return blocks
+
+
+# ---- C01 ----
+
+CHURN = r"""
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define THREADS 8
+#define SLOTS 64
+
+static struct { void *volatile ptr; volatile size_t size; } table[THREADS][SLOTS];
+static volatile int is_over;
+
+static void *churn(void *number) {
+    unsigned lot = 12345u + (unsigned)(size_t)number;
+
+    while (!is_over) {
+        for (int k = 0; k < 20; k++) {
+            unsigned i = (lot = lot * 1103515245u + 12345u) >> 16 & (SLOTS - 1);
+            void *old = table[(size_t)number][i].ptr;
+            table[(size_t)number][i].ptr = NULL;
+            free(old);
+            size_t size = 16 + (lot >> 8) % 3000;
+            void *ptr = malloc(size);
+            table[(size_t)number][i].size = size;
+            table[(size_t)number][i].ptr = ptr;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+    return NULL;
+}
+
+/* No allocation: the heap is to stay as it was at the fork. */
+static void tell(void) {
+    static char text[1 << 16];
+    int len = snprintf(text, sizeof text, "%d", (int)getpid());
+
+    for (int t = 0; t < THREADS; t++)
+        for (int i = 0; i < SLOTS; i++)
+            if (table[t][i].ptr)
+                len += snprintf(text + len, sizeof text - len, " %p:%zu", table[t][i].ptr,
+                                table[t][i].size);
+    text[len++] = '\n';
+    write(1, text, len);
+}
+
+int main(int argc, char **argv) {
+    pthread_t threads[THREADS];
+    int ends[2];
+    char byte;
+
+    pipe(ends);
+    for (long i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, churn, (void *)i);
+    for (int i = 0; i < atoi(argv[1]); i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            tell();
+            malloc(77777);
+            close(ends[1]);
+            read(ends[0], &byte, 1);
+            _exit(0);
+        }
+    }
+    is_over = 1;
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    /* All live up to here: of many that have ended the daemon may give up the first. */
+    close(ends[1]);
+    while (wait(NULL) > 0)
+        ;
+    return 0;
+}
+"""
+
+
+def check_churn(count):
+    program = ttlib.compile_c(CHURN, "-w", "-O1", "-pthread")
+    with ttlib.Daemon() as daemon:
+        lines, cards = run_family(daemon, program, count)
+        parent = next(card for pid, card in cards.items() if pid not in lines)
+        check_equal(len(lines), count, "children")
+        most = 0
+        for pid, values in lines.items():
+            export = daemon.export(cards[pid]["id"])
+            blocks = check_child(export, parent)
+            mine = {f"{b['address']}:{b['size']}" for b in blocks.values()}
+            theirs = set(values)
+            # The program has blocks of its own, of threads and of stdio: more is no fault here. One
+            # that was told at the fork and is missing was in a call.
+            missing = theirs - mine
+            # What was freed just before may be there still: then its size is one of the table's.
+            gone = [b for b in blocks.values() if is_of_churn(export, b)]
+            surplus = {f"{b['address']}:{b['size']}" for b in gone} - theirs
+            check(len(missing) <= 8 and len(surplus) <= 8, f"missing {missing}, gone {surplus}")
+            most = max(most, len(missing) + len(surplus))
+            check_equal(export["completeness"]["exact"], False, "threads were in a call")
+            check_equal(export["completeness"]["unknown_frees"], 0, "unknown frees")
+        print(f"# {count} forks, {most} blocks at most in a call")
+
+
+def is_of_churn(export, block):
+    return "churn" in ttlib.functions_of(export, block["stack"])
+
+
+@case
+def fault_C01_fork_while_threads_allocate():
+    check_churn(12)
+
+
+# ---- C02 ----
+
+LATE = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BLOCKS 1000
+
+static void *blocks[BLOCKS];
+
+int main(int argc, char **argv) {
+    static char text[1 << 16];
+    int len, ends[2];
+    char byte;
+
+    pipe(ends);
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = malloc(100 + i);
+    pid_t child = fork();
+    if (child == 0) {
+        close(ends[1]);
+        read(ends[0], &byte, 1); /* until the parent is done, or no more */
+        free(blocks[0]); /* its first call */
+        blocks[1] = realloc(blocks[1], 5000);
+        if (fork() == 0) {
+            free(blocks[2]);
+            free(blocks[1]);
+            malloc(88888);
+            _exit(0);
+        }
+        wait(NULL);
+        malloc(77777);
+        _exit(0);
+    }
+    len = snprintf(text, sizeof text, "%d", (int)child);
+    for (int i = 0; i < BLOCKS; i++)
+        len += snprintf(text + len, sizeof text - len, " %p:%d", blocks[i], 100 + i);
+    text[len++] = '\n';
+    write(1, text, len);
+    for (int i = 0; i < BLOCKS; i += 2)
+        free(blocks[i]);
+    for (int i = 0; i < 20000; i++)
+        free(malloc(100 + i % 1000));
+    for (int i = 0; i < BLOCKS; i += 2)
+        blocks[i] = malloc(7);
+    if (argc > 1)
+        _exit(0); /* the child goes on without a parent */
+    write(ends[1], "x", 1);
+    wait(NULL);
+    return 0;
+}
+"""
+
+
+@case
+def fault_C02_child_allocates_long_after_the_fork():
+    program = ttlib.compile_c(LATE, "-w", "-O1")
+    for words in ((), ("orphan",)):
+        # The history does not go back as far: it is the fork's own point that tells.
+        with ttlib.Daemon("--history=100") as daemon:
+            lines, cards = run_family(daemon, program, *words)
+            ((child, values),) = lines.items()
+            orphan = cards[child]
+            export = daemon.export(orphan["id"])
+            ids = {card["id"] for card in cards.values()}
+            parent = {"id": export["process"]["parent_session"]}
+            check(parent["id"] in ids, "its parent is one of the sessions")
+            blocks = check_child(export, parent)
+            ttlib.check_exact(export)
+            ttlib.check_schema(export)
+            table = {f"{b['address']}:{b['size']}" for b in blocks.values() if is_of_main(export, b)}
+            check_equal(table, set(values), "the blocks as of the fork")
+            freed = [b["size"] for b in blocks.values() if b["died_ns"] is not None]
+            check_equal(freed, [100, 101], "what it freed and resized of that")
+            (resized,) = (b for b in export["active_allocations"] if b["resized_from"])
+            old = next(b for b in blocks.values() if b["id"] == resized["resized_from"])
+            check_equal((resized["size"], old["size"]), (5000, 101), "a realloc of what it inherited")
+            check_equal(export["cumulative_allocations"], 2, "allocations")
+
+            # The child's child has what the child inherited and what it made.
+            (grand,) = (c for c in cards.values() if c["id"] not in (parent["id"], orphan["id"]))
+            export = daemon.export(grand["id"])
+            blocks = check_child(export, orphan)
+            ttlib.check_exact(export)
+            sizes = sorted(b["size"] for b in blocks.values() if is_of_main(export, b))
+            check_equal(sizes, sorted([100 + i for i in range(2, 1000)] + [5000]), "of two parents")
+            check_equal((export["cumulative_frees"], export["cumulative_allocations"]), (2, 1))
+
+
+def is_of_main(export, block):
+    return "main" in ttlib.functions_of(export, block["stack"])
+
+
+# ---- C05 ----
+
+ODDLY = r"""
+#define _GNU_SOURCE
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <signal.h>
+
+static void *block;
+
+static void be_child(const char *word) {
+    char text[64];
+    int len = snprintf(text, sizeof text, "%d %s\n", (int)syscall(SYS_getpid), word);
+
+    write(1, text, len);
+    free(block);
+    malloc(77777);
+    _exit(0);
+}
+
+__attribute__((constructor)) static void begin(void) {
+    block = malloc(40001);
+    pid_t child = fork();
+    if (child == 0)
+        be_child("constructor");
+    waitpid(child, NULL, 0);
+}
+
+static int idle(void *unused) { return 0; }
+
+int main(void) {
+    static char stack[65536];
+    pid_t child = _Fork();
+    if (child == 0)
+        be_child("_Fork");
+    waitpid(child, NULL, 0);
+    child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (child == 0)
+        be_child("clone");
+    waitpid(child, NULL, 0);
+    child = clone(idle, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL);
+    waitpid(child, NULL, 0);
+    free(block);
+    malloc(50000);
+    return 0;
+}
+"""
+
+
+@case
+def fault_C05_children_of_other_calls():
+    program = ttlib.compile_c(ODDLY, "-w")
+    with ttlib.Daemon() as daemon:
+        lines, cards = run_family(daemon, program)
+        check_equal(len(cards), 4, "sessions: three children, none of the task that shares memory")
+        (parent,) = (card for pid, card in cards.items() if pid not in lines)
+        ttlib.check_exact(daemon.export(parent["id"]))
+        for pid, (word,) in lines.items():
+            export = daemon.export(cards[pid]["id"])
+            blocks = check_child(export, parent)
+            sizes = [b["size"] for b in blocks.values() if b["died_ns"] is not None]
+            check_equal(sizes, [40001], f"{word}: what it inherited and freed")
+            completeness = export["completeness"]
+            check_equal(completeness["unknown_frees"], 0, word)
+            is_told = word == "constructor"
+            check_equal(completeness["exact"], is_told, f"{word}: {completeness['doubts']}")
+            if not is_told:
+                check("fork()" in completeness["doubts"][0], f"declared: {completeness['doubts']}")
+
+
+# ---- Recordings ----
+
+
+@case
+def recordings_hold_what_was_inherited():
+    program = ttlib.compile_c(LATE, "-w", "-O1")
+    folder = ttlib.temp_dir()
+    (folder / "s").mkdir(mode=0o700)
+    ran = ttlib.ctl(
+        "run", f"--record={folder / 'r'}", f"--json={folder}/%p.json", "--", program,
+        env=ttlib.clean_env({"TT_SOCKET_DIR": folder / "s"}),
+    )  # fmt: skip
+    check_equal(ran.returncode, 0, ran.stderr)
+    exports = [ttlib.read_json(path) for path in folder.glob("*.json")]
+    check_equal(len(exports), 3, "sessions")
+    for live in exports:
+        session = live["process"]["session"]
+        told = ttlib.ctl("export", session, "--json", f"--from={folder / 'r'}")
+        check_equal(told.returncode, 0, told.stderr)
+        again = json.loads(told.stdout)
+        ttlib.check_books(again)
+        for key in live:
+            if key not in ("timestamp", "generator", "process"):
+                check_equal(again[key], live[key], f"{key} of {session}, told again")
+    check_equal(sum(export["inherited_blocks"] > 0 for export in exports), 2, "heirs")
+
+
+# ---- Programs not written here ----
+
+
+@case
+def perl_that_forks_frees_nothing_unknown():
+    ttlib.need("perl")
+    text = """
+        my @a = map { "x$_" x 10 } 1 .. 50;
+        for (1 .. 3) {
+            my $pid = fork();
+            if (!$pid) { my @b = map { $_ } @a; @a = (); exit 0; }
+            waitpid($pid, 0);
+        }
+    """
+    with ttlib.Daemon() as daemon:
+        _, cards = run_family(daemon, "/usr/bin/perl", "-e", text, env={"PERL_DESTRUCT_LEVEL": 2})
+        check_equal(len(cards), 4, "sessions")
+        heirs = 0
+        for card in cards.values():
+            export = daemon.export(card["id"])
+            ttlib.check_books(export)
+            ttlib.check_exact(export)
+            heirs += export["inherited_blocks"] > 500
+        check_equal(heirs, 3, "children that inherited")
+
+
+@case
+def shell_pipelines_are_exact():
+    with ttlib.Daemon() as daemon:
+        run_family(daemon, "/bin/sh", "-c", "echo a | (read x; echo 1 $x | cat) | cat; (y=1$y); :")
+        for card in daemon.sessions():
+            export = daemon.export(card["id"])
+            ttlib.check_books(export)
+            ttlib.check_exact(export)
+
+
+# ---- The long ones ----
+
+LARGE = r"""
+#include <stdlib.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(int argc, char **argv) {
+    long count = atol(argv[1]);
+    void **blocks = malloc(count * sizeof *blocks);
+
+    for (long i = 0; i < count; i++)
+        blocks[i] = malloc(24);
+    for (int i = 0; i < 100; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            for (long k = 0; k < 1000; k++)
+                free(blocks[k]);
+            malloc(77777);
+            _exit(0);
+        }
+        waitpid(child, NULL, 0);
+    }
+    return 0;
+}
+"""
+
+
+if "nightly" in sys.argv[1:]:
+
+    @case
+    def fault_C01_nightly_a_hundred_forks():
+        for _ in range(5):
+            check_churn(20)
+
+    @case
+    def fault_C17_nightly_forks_of_a_large_process():
+        program = ttlib.compile_c(LARGE, "-w", "-O1")
+        limit = 512 << 20
+        with ttlib.Daemon(f"--memory-limit={limit}") as daemon:
+            _, cards = run_family(daemon, program, 2_000_000, seconds=900)
+            with open(f"/proc/{daemon.pid}/status") as status:
+                (peak,) = (int(s.split()[1]) << 10 for s in status if s.startswith("VmHWM"))
+            print(f"# {len(cards)} sessions are kept, {peak >> 20} MiB at most")
+            check(peak < 2 * limit, f"{peak} bytes of the daemon's")
+            for card in cards.values():
+                check(card["live_blocks"] > 1_900_000, f"sums of {card}")
+
+
+ttlib.main()
