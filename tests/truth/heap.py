@@ -5,11 +5,6 @@ and ended what, and all sums that follow. Knows nothing of exports."""
 import copy
 import dataclasses
 
-# Whether a child's session begins with its parent's live blocks, and in its scopes. Where not, what
-# the child does to those blocks is of blocks that nobody knows, and the scopes are unknown too.
-INHERITS = False
-
-
 @dataclasses.dataclass(eq=False)
 class Block:
     addr: int
@@ -72,13 +67,13 @@ class Heap:
         self.live, self.births, self.deaths = {}, [], []
         self.live_bytes = 0
         self.last = {}  # of each thread: its last allocation
-        self.tids, self.resizes, self.unknown_ends, self.highest = set(), 0, 0, 0
+        self.tids, self.resizes, self.highest = set(), 0, 0
         self.marks, self.peak = {}, None
         self.entered, self.allocated_in, self.named = Sums(), Sums(), Sums()
         self.children = []
         self.inherited = []
         self.hidden = {}  # of each thread: how many of its scopes are not known
-        if parent and INHERITS:
+        if parent:
             self.inherit(parent)
 
     def inherit(self, parent):
@@ -109,10 +104,7 @@ class Heap:
         self.note_peak()
 
     def death(self, when, tid, addr):
-        block = self.live.pop(addr, None)
-        if block is None:
-            self.unknown_ends += 1
-            return None
+        block = self.live.pop(addr)
         block.died, block.freed_by = when, tid
         block.is_temporary = self.last.get(block.tid) is block
         self.live_bytes -= block.size
@@ -121,7 +113,7 @@ class Heap:
 
     def resize(self, when, tid, old, addr, size, site, scope):
         block = self.death(when, tid, old)
-        self.resizes += block is not None
+        self.resizes += 1
         self.birth(when, tid, addr, size, site, scope, block)
 
     def name(self, at, name, of_type):
@@ -157,7 +149,7 @@ class Heap:
                 self.entered.add(self.scope(tid, rest[0]), 0)
             elif word == "l":
                 self.hidden[tid] = min(self.hidden.get(tid, 0), depth_of(rest[0]))
-            elif word == "p" and not INHERITS:
+            elif word == "p":
                 self.hidden[tid] = depth_of(rest[0])
             elif word == "m":
                 self.marks[rest[0]] = State(self)

@@ -57,7 +57,6 @@ static _Thread_local int tid;
 static struct {
     void *ptr;
     size_t size;
-    int is_inherited;
 } live[LIVE_MAX];
 static unsigned live_count, mark_count;
 static unsigned forks_left, forks_of_child;
@@ -176,19 +175,9 @@ static void give_birth(void) {
                            : by_realloc(depth, NULL, size);
 
     live[live_count].ptr = ptr;
-    live[live_count].is_inherited = 0;
     live[live_count++].size = size;
     note(before_ns, 'b', "0x%" PRIxPTR " %zu %s/%u %s", (uintptr_t)ptr, size, names[way], depth,
          self->scope);
-}
-
-/* The end of a block that was the parent's is of one that nobody may know: where its address is
- * given away within microseconds, none but the program can tell which of the two came first. */
-static void keep_apart(unsigned at) {
-    if (live[at].is_inherited)
-        for (uint64_t start_ns = now_ns(); now_ns() - start_ns < 20000;)
-            ;
-    live[at].is_inherited = 0;
 }
 
 static void put_to_death(unsigned at) {
@@ -202,7 +191,6 @@ static void put_to_death(unsigned at) {
         KEEP(nothing);
     }
     note(before_ns, 'd', "0x%" PRIxPTR, (uintptr_t)ptr);
-    keep_apart(at);
     live[at] = live[--live_count];
 }
 
@@ -217,7 +205,6 @@ static void resize(unsigned at) {
     live[at].size = size;
     note(before_ns, 'r', "0x%" PRIxPTR " 0x%" PRIxPTR " %zu by_realloc/%u %s", old, (uintptr_t)ptr,
          size, depth, self->scope);
-    keep_apart(at);
 }
 
 /* Nothing comes of it. */
@@ -293,8 +280,6 @@ static void be_child(void) {
     self = &workers[0];
     tid = gettid();
     mark_count = 0;
-    for (unsigned i = 0; i < live_count; i++)
-        live[i].is_inherited = 1;
     forks_left = forks_of_child;
     forks_of_child = 0;
     sem_init(&is_done, 0, 0);
