@@ -238,7 +238,9 @@ __attribute__((visibility("default"))) pid_t _Fork(void) {
 static void before_fork(void) {
     uint64_t mask;
 
-    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) <= TT_GATE_SHUT)
+    /* Where no system call is allowed any more, the child is not traced. */
+    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) <= TT_GATE_SHUT ||
+        tt_is_sealed_now())
         return;
     tt_lock_take(&tt_gate.lock, &mask);
     tt_self.fork_others = tt_lanes_count_others(tt_sys_gettid());

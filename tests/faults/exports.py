@@ -399,7 +399,7 @@ def fault_J14_options_that_make_no_sense():
 
 @case
 def commands_that_are_not_there():
-    for word in ("unknown", "top", "leaks"):
+    for word in ("unknown", "top"):
         result = ttlib.ctl(word)
         check_sentence(result, 2, word)
     check_equal(ttlib.ctl().returncode, 2)
