@@ -85,6 +85,7 @@ struct TtFeed {
     GMutex lock;
     GCond has_inherited;
     gboolean is_inheriting; /* its own events wait; the worker alone writes */
+    GPtrArray *leaving;     /* of TtRecorder, to be left when it has inherited; or NULL */
     TtProcess identity;     /* without the descriptor */
     TtSummary summary;
     gboolean has_ended;
@@ -334,6 +335,14 @@ static void take_inherited(TtFeed *feed, const TtRawRecord *raw) {
     }
 }
 
+/* Those that it was to leave while it waited. */
+static void leave_recorders(TtFeed *feed) {
+    g_autoptr(GPtrArray) leaving = g_steal_pointer(&feed->leaving);
+
+    for (guint i = 0; leaving && i < leaving->len; i++)
+        tt_feed_leave_recorder(feed, g_ptr_array_index(leaving, i));
+}
+
 void tt_feed_take_inheritance(TtFeed *feed, const guint8 *records, gsize len, gboolean is_last) {
     TtCursor cursor = tt_cursor_new(records, len);
     TtRawRecord raw;
@@ -346,6 +355,7 @@ void tt_feed_take_inheritance(TtFeed *feed, const guint8 *records, gsize len, gb
     feed->is_inheriting = FALSE;
     g_cond_broadcast(&feed->has_inherited);
     g_mutex_unlock(&feed->lock);
+    leave_recorders(feed);
     refresh_summary(feed);
     wake(feed);
 }
@@ -551,9 +561,17 @@ void tt_feed_add_mark(TtFeed *feed, TtString name) {
     tt_tape_add_mark(feed->tape, stamp, name);
 }
 
+static void unref_recorder(gpointer data) { tt_recorder_unref(data); }
+
 void tt_feed_leave_recorder(TtFeed *feed, TtRecorder *recorder) {
     if (!feed->tape)
         return;
+    if (feed->is_inheriting) {
+        if (!feed->leaving)
+            feed->leaving = g_ptr_array_new_with_free_func(unref_recorder);
+        g_ptr_array_add(feed->leaving, tt_recorder_ref(recorder));
+        return;
+    }
     if (!is_over(feed))
         tt_feed_catch_up(feed, g_get_monotonic_time() + LEAVE_US, NULL);
     if (tt_tape_leave(feed->tape, recorder))
@@ -608,8 +626,6 @@ static void on_journal_done(gpointer data, guint64 bytes, const GError *error) {
     (void)error;
     free_journal(data, FALSE);
 }
-
-static void unref_recorder(gpointer data) { tt_recorder_unref(data); }
 
 /* The tape is to hold the one reference. */
 static void begin_journal(TtFeed *feed) {
@@ -742,6 +758,7 @@ static void free_feed(gpointer data) {
     g_array_unref(feed->segments);
     g_mutex_clear(&feed->lock);
     g_cond_clear(&feed->has_inherited);
+    g_clear_pointer(&feed->leaving, g_ptr_array_unref);
     g_free(feed);
 }
 
