@@ -49,7 +49,6 @@ struct TtFeed {
     TtWorker *worker;
     TtSessionInfo *info;
     guint64 order;
-    gsize detail_bytes;
     guint64 inode; /* of the first segment */
     TtModelLimits limits;
     void (*on_ended)(TtFeed *feed, gpointer data);
@@ -156,6 +155,7 @@ static void apply_exit_status(TtFeed *feed, gint status) {
 
 static void tell_ended(TtFeed *feed) {
     refresh_summary(feed);
+    tt_session_leave_pool(feed->session);
     g_mutex_lock(&feed->lock);
     feed->has_ended = TRUE;
     g_mutex_unlock(&feed->lock);
@@ -707,7 +707,6 @@ TtFeed *tt_feed_new(const TtFeedSetup *setup) {
     feed->info = setup->info;
     feed->order = setup->order;
     feed->limits = setup->limits;
-    feed->detail_bytes = setup->limits.detail_bytes;
     feed->inode = g_array_index(setup->segments, TtSegment, 0).inode;
     feed->on_ended = setup->on_ended;
     feed->data = setup->data;
@@ -774,8 +773,6 @@ const TtStampClock *tt_feed_get_clock(const TtFeed *feed) { return &feed->clock;
 TtWorker *tt_feed_get_worker(const TtFeed *feed) { return feed->worker; }
 
 guint64 tt_feed_get_order(const TtFeed *feed) { return feed->order; }
-
-gsize tt_feed_get_detail_bytes(const TtFeed *feed) { return feed->detail_bytes; }
 
 TtSession *tt_feed_get_session(TtFeed *feed) { return feed->session; }
 

@@ -59,7 +59,6 @@ const TtSessionInfo *tt_feed_get_info(const TtFeed *feed);
 const TtStampClock *tt_feed_get_clock(const TtFeed *feed);
 TtWorker *tt_feed_get_worker(const TtFeed *feed);
 guint64 tt_feed_get_order(const TtFeed *feed);
-gsize tt_feed_get_detail_bytes(const TtFeed *feed); /* its limit */
 
 /* As of the last look, a moment ago. Any thread. */
 gboolean tt_feed_has_ended(TtFeed *feed);

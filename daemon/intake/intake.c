@@ -104,6 +104,8 @@ static void on_feed_ended(TtFeed *feed, gpointer data) {
     GSource *source = g_idle_source_new();
 
     (void)feed;
+    /* The intake ends after its workers. */
+    tt_registry_charge_ended(((TtIntake *)g_atomic_pointer_get(&link->intake))->registry);
     g_source_set_priority(source, G_PRIORITY_DEFAULT);
     g_source_set_callback(source, on_end_noticed, g_atomic_rc_box_acquire(link), unref_link);
     g_source_attach(source, link->context);
@@ -245,7 +247,7 @@ void tt_intake_start_feed(TtIntake *intake, TtFeedSetup *setup) {
     setup->data = intake->link;
     tt_model_limits_init(&setup->limits);
     setup->limits.history_blocks = intake->options.history_blocks;
-    setup->limits.detail_bytes = tt_registry_grant_bytes(intake->registry);
+    tt_registry_set_limits(intake->registry, &setup->limits);
     setup->limits.pinned_bytes = setup->limits.detail_bytes / PINNED_SHARE;
     g_autoptr(TtFeed) feed = tt_feed_new(setup);
     tt_registry_add(intake->registry, feed);
@@ -359,7 +361,7 @@ TtIntake *tt_intake_new(int listen_fd, const TtIntakeOptions *options, TtExportR
     g_queue_init(&intake->recordings);
     tt_estates_init(&intake->estates);
     tt_calibration_init(&intake->calibration);
-    tt_budget_init(&intake->backlog, intake->options.memory_limit_bytes / BACKLOG_SHARE);
+    tt_budget_init(&intake->backlog, intake->options.memory_limit_bytes / BACKLOG_SHARE, NULL);
     intake->registry =
         tt_registry_new(intake->options.memory_limit_bytes - intake->backlog.limit_bytes,
                         intake->options.ended_sessions);
@@ -412,9 +414,10 @@ void tt_intake_free(TtIntake *intake) {
     while (intake->waiters.length > 0)
         answer_waiter(g_queue_peek_head(&intake->waiters));
     /* In this order: feeds are freed on their workers, which end when they have done so. */
-    tt_registry_free(intake->registry);
+    tt_registry_give_up_all(intake->registry);
     g_ptr_array_unref(intake->workers);
     tt_estates_clear(&intake->estates);
+    tt_registry_free(intake->registry);
     tt_intake_free_recordings(intake);
     g_atomic_pointer_set(&intake->link->intake, NULL);
     unref_link(intake->link);

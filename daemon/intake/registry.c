@@ -1,32 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list of sessions.
  *
- * Memory: what a session may take is decided when it begins, half of what is not yet given away, so
- * that the first ones get plenty and there is always something for the next. When a session ends
- * it is charged for what it really holds. Where little is left the oldest that ended go. */
+ * Memory: those that run grow into one pool, each as far as its share of what is left. When a
+ * session ends it is charged for all that it holds. The oldest that ended go
+ * where one that runs would have to shed blocks; what those that run do not use is no reason. */
 #include "intake/registry.h"
 
-#define LEAST_SHARE 256u /* a session may always have 1/256 of the limit */
-#define SCARCE_SHARE 8u  /* less than 1/8 of the limit left: give up sessions that ended */
+/* Each session sets addresses aside for it, three times at most; there are 2^47. */
+#define DETAIL_MAX ((gsize)16 << 30)
 
 struct TtRegistry {
-    gsize memory_limit_bytes;
+    TtPool pool;
     guint ended_max;
     GMutex lock;
-    gsize lent_bytes;
     GPtrArray *feeds; /* of TtFeed, oldest first */
 };
 
 static void unref_feed(gpointer data) { tt_feed_unref(data); }
 
+static gboolean make_room(gpointer data);
+
 TtRegistry *tt_registry_new(gsize memory_limit_bytes, guint ended_max) {
     TtRegistry *registry = g_new0(TtRegistry, 1);
 
-    registry->memory_limit_bytes = memory_limit_bytes;
+    tt_pool_init(&registry->pool, memory_limit_bytes, make_room, registry);
     registry->ended_max = ended_max;
     registry->feeds = g_ptr_array_new_with_free_func(unref_feed);
     g_mutex_init(&registry->lock);
     return registry;
+}
+
+void tt_registry_give_up_all(TtRegistry *registry) {
+    g_mutex_lock(&registry->lock);
+    g_ptr_array_set_size(registry->feeds, 0);
+    tt_pool_set_kept(&registry->pool, 0);
+    g_mutex_unlock(&registry->lock);
 }
 
 void tt_registry_free(TtRegistry *registry) {
@@ -91,22 +99,26 @@ guint tt_registry_get_running_count(TtRegistry *registry) {
     return count;
 }
 
-static gsize charge_of(TtFeed *feed) {
-    TtSummary summary;
+/* Under the lock. */
+static void charge_ended(TtRegistry *registry) {
+    gsize kept = 0;
 
-    if (!tt_feed_has_ended(feed))
-        return tt_feed_get_detail_bytes(feed);
-    tt_feed_get_summary(feed, &summary);
-    return (gsize)summary.state_bytes;
+    for (guint i = 0; i < registry->feeds->len; i++) {
+        TtFeed *feed = g_ptr_array_index(registry->feeds, i);
+        TtSummary summary;
+
+        if (!tt_feed_has_ended(feed))
+            continue;
+        tt_feed_get_summary(feed, &summary);
+        kept += (gsize)summary.state_bytes;
+    }
+    tt_pool_set_kept(&registry->pool, kept);
 }
 
-/* Under the lock. */
-static gsize get_left_bytes(TtRegistry *registry) {
-    gsize charged = registry->lent_bytes;
-
-    for (guint i = 0; i < registry->feeds->len; i++)
-        charged += charge_of(g_ptr_array_index(registry->feeds, i));
-    return registry->memory_limit_bytes - MIN(charged, registry->memory_limit_bytes);
+void tt_registry_charge_ended(TtRegistry *registry) {
+    g_mutex_lock(&registry->lock);
+    charge_ended(registry);
+    g_mutex_unlock(&registry->lock);
 }
 
 /* Under the lock. Returns FALSE where none is left that ended. */
@@ -114,40 +126,25 @@ static gboolean give_up_oldest(TtRegistry *registry) {
     for (guint i = 0; i < registry->feeds->len; i++)
         if (tt_feed_has_ended(g_ptr_array_index(registry->feeds, i))) {
             g_ptr_array_remove_index(registry->feeds, i);
+            charge_ended(registry);
             return TRUE;
         }
     return FALSE;
 }
 
-/* Under the lock. */
-static gsize grant_bytes(TtRegistry *registry) {
-    gsize left;
+/* On the worker of a session that grows. */
+static gboolean make_room(gpointer data) {
+    TtRegistry *registry = data;
 
-    do
-        left = get_left_bytes(registry);
-    while (left < registry->memory_limit_bytes / SCARCE_SHARE && give_up_oldest(registry));
-    return MAX(left / 2, registry->memory_limit_bytes / LEAST_SHARE);
+    g_mutex_lock(&registry->lock);
+    gboolean is_made = give_up_oldest(registry);
+    g_mutex_unlock(&registry->lock);
+    return is_made;
 }
 
-gsize tt_registry_grant_bytes(TtRegistry *registry) {
-    g_mutex_lock(&registry->lock);
-    gsize bytes = grant_bytes(registry);
-    g_mutex_unlock(&registry->lock);
-    return bytes;
-}
-
-gsize tt_registry_lend_bytes(TtRegistry *registry) {
-    g_mutex_lock(&registry->lock);
-    gsize bytes = grant_bytes(registry);
-    registry->lent_bytes += bytes;
-    g_mutex_unlock(&registry->lock);
-    return bytes;
-}
-
-void tt_registry_return_bytes(TtRegistry *registry, gsize bytes) {
-    g_mutex_lock(&registry->lock);
-    registry->lent_bytes -= bytes;
-    g_mutex_unlock(&registry->lock);
+void tt_registry_set_limits(TtRegistry *registry, TtModelLimits *limits) {
+    limits->detail_bytes = MIN(registry->pool.limit_bytes / 2, DETAIL_MAX);
+    limits->detail_pool = &registry->pool;
 }
 
 void tt_registry_trim(TtRegistry *registry) {

@@ -11,7 +11,10 @@ typedef struct TtRegistry TtRegistry;
 /* @memory_limit_bytes: of all sessions together; @ended_max: how many that ended are kept. */
 TtRegistry *tt_registry_new(gsize memory_limit_bytes, guint ended_max);
 
-/* Gives up all feeds. */
+/* Gives up all feeds, which go on their workers. */
+void tt_registry_give_up_all(TtRegistry *registry);
+
+/* The feeds have gone: it is what they took their memory from. */
 void tt_registry_free(TtRegistry *registry);
 
 /* Any thread from here on. */
@@ -28,12 +31,12 @@ GPtrArray *tt_registry_list(TtRegistry *registry);
 void tt_registry_add(TtRegistry *registry, TtFeed *feed);
 guint tt_registry_get_running_count(TtRegistry *registry);
 
-/* How much a new session's blocks may take. Makes room by giving up sessions that ended. */
-gsize tt_registry_grant_bytes(TtRegistry *registry);
+/* What a new session's blocks may take, in the list or not, and out of what. Sessions that ended
+ * are given up for it as it grows. */
+void tt_registry_set_limits(TtRegistry *registry, TtModelLimits *limits);
 
-/* The same for a session that is not in the list; to be given back. */
-gsize tt_registry_lend_bytes(TtRegistry *registry);
-void tt_registry_return_bytes(TtRegistry *registry, gsize bytes);
+/* A session has ended, or what one holds that has: it is charged for that from now on. */
+void tt_registry_charge_ended(TtRegistry *registry);
 
 /* Gives up the oldest sessions that ended, beyond the number that is kept. */
 void tt_registry_trim(TtRegistry *registry);

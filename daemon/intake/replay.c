@@ -194,8 +194,6 @@ GPtrArray *tt_replay_get_cards(TtReplay *replay) { return replay->cards; }
 
 /* What keeps a snapshot's live blocks readable: a session of its own. */
 typedef struct Held {
-    TtIntake *intake;
-    gsize lent_bytes;
     TtSession *session;
     TtPin *pin;
 } Held;
@@ -206,7 +204,6 @@ static void release_held(gpointer data) {
     if (held->pin)
         tt_session_unpin(held->session, held->pin);
     tt_session_free(held->session);
-    tt_registry_return_bytes(held->intake->registry, held->lent_bytes);
     g_free(held);
 }
 
@@ -226,11 +223,9 @@ static Held *hold_session(TtReplay *replay, const TtSessionInfo *info) {
     Held *held = g_new0(Held, 1);
     TtModelLimits limits;
 
-    held->intake = replay->intake;
-    held->lent_bytes = tt_registry_lend_bytes(replay->intake->registry);
     tt_model_limits_init(&limits);
     limits.history_blocks = replay->intake->options.history_blocks;
-    limits.detail_bytes = held->lent_bytes;
+    tt_registry_set_limits(replay->intake->registry, &limits);
     held->session = tt_session_new(info, &limits);
     return held;
 }

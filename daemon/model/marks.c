@@ -11,6 +11,8 @@
 
 #define DEAD_BYTES (sizeof(TtBlock) + sizeof(guint32)) /* of one that is kept */
 
+static void forget_oldest(TtSession *session);
+
 static guint64 count_rows(const TtSession *session) {
     return (guint64)session->sites.count + session->threads.count + session->names.variables->len +
            session->names.scopes->len;
@@ -40,6 +42,8 @@ void tt_session_keep_mark(TtSession *session, guint32 index) {
     gsize bytes = tt_state_bytes(kept->state);
     marks->state_bytes += bytes;
     tt_budget_force(&session->detail, bytes);
+    while (marks->state_bytes > 0 && tt_budget_has_overdrawn_pool(&session->detail))
+        forget_oldest(session);
     tt_session_bound_marks(session);
 }
 

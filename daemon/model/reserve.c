@@ -24,16 +24,17 @@ void tt_reserve_clear(TtReserve *reserve) {
     *reserve = (TtReserve){.budget = NULL};
 }
 
-static void map(TtReserve *reserve) {
+static gboolean map(TtReserve *reserve) {
     gsize bytes = reserve->max_bytes + HUGE_BYTES;
     gpointer mapping =
         mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    if (mapping == MAP_FAILED) /* as GLib does where memory has run out */
-        g_error("Cannot reserve %" G_GSIZE_FORMAT " bytes of addresses for a session", bytes);
+    if (mapping == MAP_FAILED)
+        return FALSE;
     reserve->mapping = mapping;
     reserve->mapping_bytes = bytes;
     reserve->base = (guint8 *)round_up((gsize)mapping, HUGE_BYTES);
+    return TRUE;
 }
 
 gboolean tt_reserve_grow(TtReserve *reserve, gsize bytes) {
@@ -43,8 +44,8 @@ gboolean tt_reserve_grow(TtReserve *reserve, gsize bytes) {
         return TRUE;
     if (bytes > reserve->max_bytes)
         return FALSE;
-    if (!reserve->mapping)
-        map(reserve);
+    if (!reserve->mapping && !map(reserve))
+        return FALSE;
 
     gsize target = MAX(bytes, committed + CLAMP(committed / 4, STEP_BYTES, HUGE_BYTES));
     target = round_up(target, target < 2 * HUGE_BYTES ? STEP_BYTES : HUGE_BYTES);

@@ -28,7 +28,8 @@ void tt_reserve_clear(TtReserve *reserve);
  *
  * Commits more than asked for, so that calls are few.
  *
- * Returns: %FALSE: past the maximum, or the budget does not allow it; nothing changed
+ * Returns: %FALSE: past the maximum, the budget does not allow it, or there are no addresses;
+ * nothing changed
  */
 gboolean tt_reserve_grow(TtReserve *reserve, gsize bytes);
 

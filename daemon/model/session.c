@@ -68,7 +68,7 @@ TtSession *tt_session_new(const TtSessionInfo *info, const TtModelLimits *limits
     session->lookback_credit = LOOKBACK_FIRST;
     session->hindsight = (guint64)(((unsigned __int128)HINDSIGHT_NS << info->timescale.shift) /
                                    MAX(info->timescale.mult, 1));
-    tt_budget_init(&session->detail, limits->detail_bytes);
+    tt_budget_init(&session->detail, limits->detail_bytes, limits->detail_pool);
     session->stacks = tt_stacks_new(limits->stack_nodes);
     tt_sites_init(&session->sites, session->stacks);
     tt_threads_init(&session->threads);
@@ -108,6 +108,8 @@ void tt_session_free(TtSession *session) {
     tt_session_info_free(session->info);
     g_free(session);
 }
+
+void tt_session_leave_pool(TtSession *session) { tt_budget_leave_pool(&session->detail); }
 
 const TtSessionInfo *tt_session_get_info(const TtSession *session) { return session->info; }
 

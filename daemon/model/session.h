@@ -6,6 +6,7 @@
 
 #include <glib.h>
 
+#include "base/limits.h"
 #include "protocol/decode.h"
 
 G_BEGIN_DECLS
@@ -76,9 +77,10 @@ typedef struct TtModelLimits {
     gsize stack_nodes;    /* past it stacks become "other" */
     gsize names;          /* distinct variables, scopes, marks each */
     gsize timeline_points;
-    gsize detail_bytes; /* blocks and their index; past it new blocks are counted only */
-    gsize pinned_marks; /* marks whose blocks are kept as they were; the newest are */
-    gsize pinned_bytes; /* of detail_bytes, for that: half for blocks that died, half for sums */
+    gsize detail_bytes;  /* blocks and their index; past it new blocks are counted only */
+    TtPool *detail_pool; /* what those are taken out of besides; outlives the session; or NULL */
+    gsize pinned_marks;  /* marks whose blocks are kept as they were; the newest are */
+    gsize pinned_bytes;  /* of detail_bytes, for that: half for blocks that died, half for sums */
 } TtModelLimits;
 
 void tt_model_limits_init(TtModelLimits *limits); /* the defaults */
@@ -95,6 +97,9 @@ typedef struct TtSession TtSession;
 TtSession *tt_session_new(const TtSessionInfo *info, const TtModelLimits *limits);
 void tt_session_free(TtSession *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtSession, tt_session_free)
+
+/* What it holds counts in its pool no longer: it has ended, and is charged to who keeps it. */
+void tt_session_leave_pool(TtSession *session);
 
 const TtSessionInfo *tt_session_get_info(const TtSession *session);
 

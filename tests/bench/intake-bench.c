@@ -83,7 +83,7 @@ int main(int argc, char **argv) {
     g_assert_cmpuint(bench.lanes, <=, bench.segment.lane_count);
     close(fd);
     bench.session = tt_session_new(&info, NULL);
-    tt_budget_init(&bench.budget, 64 << 20);
+    tt_budget_init(&bench.budget, 64 << 20, NULL);
     bench.merger = tt_merger_new(bench.session, &clock, &bench.budget, 16 << 20);
     tt_merger_add_segment(bench.merger, &bench.segment);
     for (guint i = 0; i < bench.lanes; i++)

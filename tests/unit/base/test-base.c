@@ -87,7 +87,7 @@ static void test_what_last_messages_send_is_run(void) {
 static void test_budget_never_gives_more_than_it_has(void) {
     TtBudget budget;
 
-    tt_budget_init(&budget, 100);
+    tt_budget_init(&budget, 100, NULL);
     g_assert_true(tt_budget_take(&budget, 60));
     g_assert_false(tt_budget_take(&budget, 41));
     g_assert_false(tt_budget_take(&budget, G_MAXSIZE));
@@ -113,12 +113,121 @@ static void test_budget_is_shared(void) {
     GThread *threads[3];
     gsize taken = 0;
 
-    tt_budget_init(&budget, 150000);
+    tt_budget_init(&budget, 150000, NULL);
     for (guint i = 0; i < 3; i++)
         threads[i] = g_thread_new("takes", run_takes, &budget);
     for (guint i = 0; i < 3; i++)
         taken += GPOINTER_TO_SIZE(g_thread_join(threads[i]));
     g_assert_cmpuint(taken, ==, 150000);
+}
+
+/* Takes byte by byte what it can get. */
+static gsize take_all(TtBudget *budget) {
+    while (tt_budget_take(budget, 1))
+        ;
+    return tt_budget_get_used(budget);
+}
+
+static void test_pool_leaves_something_for_who_comes(void) {
+    TtPool pool;
+    TtBudget greedy[10], small[16];
+    gsize sum = 0;
+
+    tt_pool_init(&pool, 256000, NULL, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(greedy); i++) {
+        gsize left = sum < 240000 ? 240000 - sum : 0; /* but for the sixteenth of the small */
+
+        tt_budget_init(&greedy[i], G_MAXSIZE, &pool);
+        gsize taken = take_all(&greedy[i]);
+        g_assert_cmpuint(taken, ==, MAX(left / 2, 1000));
+        sum += taken;
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(small); i++) {
+        tt_budget_init(&small[i], G_MAXSIZE, &pool);
+        sum += take_all(&small[i]);
+        g_assert_cmpuint(sum, <=, 256000);
+    }
+    g_assert_cmpuint(tt_budget_get_used(&small[8]), ==, 1000);
+    g_assert_cmpuint(sum, ==, 256000);
+
+    /* What is given back is there for the others. */
+    tt_budget_give(&greedy[0], 120000);
+    g_assert_cmpuint(take_all(&small[0]), ==, 1000 + (120000 - 16000 - 1000) / 2);
+}
+
+static void test_pool_is_charged_by_who_must_go_on(void) {
+    TtPool pool;
+    TtBudget forced, other;
+
+    tt_pool_init(&pool, 256000, NULL, NULL);
+    tt_budget_init(&forced, 1000, &pool);
+    tt_budget_init(&other, 1000, &pool);
+    tt_budget_force(&forced, 256000);
+    g_assert_false(tt_budget_has_overdrawn_pool(&other));
+    g_assert_false(tt_budget_take(&other, 1));
+    tt_budget_force(&other, 1);
+    g_assert_true(tt_budget_has_overdrawn_pool(&other));
+    tt_budget_leave_pool(&forced);
+    g_assert_false(tt_budget_has_overdrawn_pool(&other));
+    g_assert_cmpuint(take_all(&other), ==, 1000);
+    tt_budget_give(&forced, 256000);
+    tt_budget_give(&other, 1000);
+    g_assert_cmpuint(pool.used_bytes, ==, 0);
+}
+
+/* Ten of 20,000 bytes are kept; the pool is their keeper. */
+static gboolean give_up_one(gpointer data) {
+    TtPool *pool = data;
+
+    if (pool->kept_bytes == 0)
+        return FALSE;
+    tt_pool_set_kept(pool, pool->kept_bytes - 20000);
+    return TRUE;
+}
+
+static void test_what_is_kept_goes_when_it_must(void) {
+    TtPool pool;
+    TtBudget greedy, others[8];
+
+    tt_pool_init(&pool, 256000, give_up_one, &pool);
+    tt_pool_set_kept(&pool, 200000);
+    tt_budget_init(&greedy, G_MAXSIZE, &pool);
+    g_assert_true(tt_budget_take(&greedy, 20000));
+    g_assert_cmpuint(pool.kept_bytes, ==, 200000);
+    /* Two of them go until it holds an eighth, and none for more than what is left then. */
+    g_assert_cmpuint(take_all(&greedy), ==, 40000);
+    g_assert_cmpuint(pool.kept_bytes, ==, 160000);
+    for (guint i = 0; i < G_N_ELEMENTS(others); i++) {
+        tt_budget_init(&others[i], G_MAXSIZE, &pool);
+        g_assert_cmpuint(take_all(&others[i]), >=, 1000);
+        g_assert_cmpuint(pool.used_bytes + pool.kept_bytes, <=, 256000);
+    }
+    g_assert_cmpuint(pool.kept_bytes, ==, 0);
+}
+
+static gpointer run_pool_takes(gpointer data) {
+    TtBudget budget;
+
+    tt_budget_init(&budget, G_MAXSIZE, data);
+    for (guint i = 0; i < 100000; i++)
+        if (tt_budget_take(&budget, 7))
+            tt_budget_give(&budget, 3);
+    return GSIZE_TO_POINTER(tt_budget_get_used(&budget));
+}
+
+static void test_pool_is_shared(void) {
+    TtPool pool;
+    GThread *threads[3];
+    gsize used = 0;
+
+    tt_pool_init(&pool, 256000, NULL, NULL);
+    for (guint i = 0; i < 3; i++)
+        threads[i] = g_thread_new("takes", run_pool_takes, &pool);
+    for (guint i = 0; i < 3; i++)
+        used += GPOINTER_TO_SIZE(g_thread_join(threads[i]));
+    g_assert_cmpuint(used, ==, pool.used_bytes);
+    g_assert_cmpuint(used, <=, 240000);
+    g_assert_cmpuint(used, >, 170000);
 }
 
 static void test_sizes(void) {
@@ -185,6 +294,12 @@ int main(int argc, char **argv) {
     g_test_add_func("/base/budget_never_gives_more_than_it_has",
                     test_budget_never_gives_more_than_it_has);
     g_test_add_func("/base/budget_is_shared", test_budget_is_shared);
+    g_test_add_func("/base/pool_leaves_something_for_who_comes",
+                    test_pool_leaves_something_for_who_comes);
+    g_test_add_func("/base/pool_is_charged_by_who_must_go_on",
+                    test_pool_is_charged_by_who_must_go_on);
+    g_test_add_func("/base/what_is_kept_goes_when_it_must", test_what_is_kept_goes_when_it_must);
+    g_test_add_func("/base/pool_is_shared", test_pool_is_shared);
     g_test_add_func("/base/sizes", test_sizes);
     g_test_add_func("/base/foreign_text_is_harmless", test_foreign_text_is_harmless);
     g_test_add_func("/base/log_gate_counts_what_it_holds_back",

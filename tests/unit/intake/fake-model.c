@@ -57,6 +57,8 @@ void tt_session_free(TtSession *session) {
     g_free(session);
 }
 
+void tt_session_leave_pool(TtSession *session) { (void)session; }
+
 const TtSessionInfo *tt_session_get_info(const TtSession *session) { return session->info; }
 
 static gboolean knows_stack(const TtSession *session, guint64 id) {

@@ -389,6 +389,34 @@ static void test_ended_sessions_are_kept_up_to_a_number(void) {
     place_close(&place);
 }
 
+/* However many run: they use next to nothing. */
+static void test_running_sessions_do_not_push_out_ended_ones(void) {
+    Place place;
+    guint8 ids[12][TT_SESSION_ID_BYTES];
+    Program programs[12];
+
+    place_open(&place, 0);
+    for (guint i = 0; i < G_N_ELEMENTS(ids); i++) {
+        int go_fd;
+        pid_t pid = spawn(&place, FATE_EXITED, ids[i], &go_fd);
+
+        let_go(go_fd);
+        wait_ended(&place, pid);
+        g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(programs); i++) {
+        start_program(&place, &programs[i], 0);
+        allocate(&programs[i], 0, 100);
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(ids); i++) {
+        g_assert_cmpuint(events_of(&place, ids[i]), ==, 300);
+        g_assert_cmpuint(events_of(&place, programs[i].id), ==, 100);
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(programs); i++)
+        program_stop(&programs[i]);
+    place_close(&place);
+}
+
 /* -- The wire --------------------------------------------------------------------------------- */
 
 int main(int argc, char **argv) {
@@ -415,5 +443,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/intake/waiting_for_an_end_has_a_bound", test_waiting_for_an_end_has_a_bound);
     g_test_add_func("/intake/ended_sessions_are_kept_up_to_a_number",
                     test_ended_sessions_are_kept_up_to_a_number);
+    g_test_add_func("/intake/running_sessions_do_not_push_out_ended_ones",
+                    test_running_sessions_do_not_push_out_ended_ones);
     return g_test_run();
 }

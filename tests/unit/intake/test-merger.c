@@ -26,7 +26,7 @@ static void bed_open(Bed *bed, guint segment_index, gsize ahead_max) {
     bed->session = tt_session_new(&info, NULL);
     g_assert_cmpint(tt_segment_init(&bed->segment, segment_index, &fd), ==, 0);
     close(fd);
-    tt_budget_init(&bed->budget, 64 << 20);
+    tt_budget_init(&bed->budget, 64 << 20, NULL);
     bed->merger = tt_merger_new(bed->session, &clock, &bed->budget, ahead_max);
     tt_merger_add_segment(bed->merger, &bed->segment);
 }

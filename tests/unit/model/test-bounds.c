@@ -198,6 +198,48 @@ static void shed_blocks_are_counted(void) {
     g_assert_cmpuint(simple_read_live(session, &row, 1), ==, 1);
 }
 
+static void apply_births(TtSession *session, guint64 first, guint count) {
+    for (guint i = 0; i < count; i++)
+        simple_apply(session, TT_OP_ALLOC, 0, first + i, (first + i) * 64, 8);
+}
+
+static guint64 count_shed(TtSession *session) {
+    g_autoptr(TtSnapshot) snapshot = simple_look(session);
+
+    simple_check_balance(snapshot);
+    return tt_snapshot_get_completeness(snapshot)->shed_blocks;
+}
+
+/* Sessions of one pool: those that are there, and those that come later. */
+static void fault_G14_neighbours_of_a_flood_lose_nothing(void) {
+    TtModelLimits limits;
+    TtPool pool;
+    guint64 flooded_bytes;
+
+    tt_pool_init(&pool, 16 * MIB, NULL, NULL);
+    tt_model_limits_init(&limits);
+    limits.detail_bytes = 8 * MIB;
+    limits.detail_pool = &pool;
+    {
+        g_autoptr(TtSession) early = simple_new(&limits);
+        g_autoptr(TtSession) flood = simple_new(&limits);
+
+        apply_births(early, 1, 10000);
+        apply_births(flood, 1, 500000);
+        g_assert_cmpuint(count_shed(flood), >, 100000);
+        flooded_bytes = pool.used_bytes;
+        g_autoptr(TtSession) late = simple_new(&limits);
+        apply_births(late, 1, 10000);
+        apply_births(early, 20000, 10000);
+        apply_births(flood, 600000, 10000);
+        g_assert_cmpuint(count_shed(early), ==, 0);
+        g_assert_cmpuint(count_shed(late), ==, 0);
+        g_assert_cmpuint(flooded_bytes, >, 7 * MIB);
+        g_assert_cmpuint(pool.used_bytes, <, 10 * MIB);
+    }
+    g_assert_cmpuint(pool.used_bytes, ==, 0);
+}
+
 static void stacks_past_the_limit_are_other(void) {
     TtModelLimits limits;
 
@@ -296,6 +338,7 @@ int main(int argc, char **argv) {
     TEST(extras_do_not_pile_up);
     TEST(sums_do_not_wrap);
     TEST(shed_blocks_are_counted);
+    TEST(fault_G14_neighbours_of_a_flood_lose_nothing);
     TEST(stacks_past_the_limit_are_other);
     TEST(floods_of_names_are_other);
     TEST(floods_of_modules_and_threads_are_bounded);
