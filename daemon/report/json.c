@@ -223,6 +223,16 @@ static void write_sampling(TtJsonReport *report) {
     tt_json_end_object(writer);
 }
 
+/* In a sample they count by the weights of old blocks, which a state that was led back may have
+ * lost.
+ */
+static void put_reallocations(TtJsonReport *report, guint64 count) {
+    if (report->sample)
+        tt_json_put_retained(report, "reallocations", count);
+    else
+        tt_json_put_uint(report->writer, "reallocations", count);
+}
+
 static void write_totals(TtJsonReport *report) {
     TtJsonWriter *writer = report->writer;
     const TtTotals *totals = tt_snapshot_get_totals(report->snapshot);
@@ -233,7 +243,7 @@ static void write_totals(TtJsonReport *report) {
     tt_json_put_uint(writer, "cumulative_allocated", totals->cumulative_allocated);
     tt_json_put_uint(writer, "cumulative_frees", totals->cumulative_frees);
     tt_json_put_uint(writer, "cumulative_freed", totals->cumulative_freed);
-    tt_json_put_uint(writer, "reallocations", totals->reallocations);
+    put_reallocations(report, totals->reallocations);
     tt_json_put_retained(report, "temporary_allocations", totals->temporary_allocations);
     tt_json_put_uint(writer, "inherited_blocks", totals->inherited_blocks);
     tt_json_put_uint(writer, "inherited_bytes", totals->inherited_bytes);

@@ -122,6 +122,23 @@ static void hotspots_are_in_order_of_what_lives(void) {
     sample_free(sample);
 }
 
+static gboolean has_no_reallocations(const char *name, TtStateSource source) {
+    Sample *sample = sample_new(name);
+    g_autoptr(JsonParser) parser = NULL;
+
+    sample->snapshot->instant.source = source;
+    parser = parse(sample);
+    gboolean is_null = json_object_get_null_member(root_of(parser), "reallocations");
+    sample_free(sample);
+    return is_null;
+}
+
+static void what_a_sample_cannot_lead_back_is_null(void) {
+    g_assert_true(has_no_reallocations("estimates", TT_STATE_LED_BACK));
+    g_assert_false(has_no_reallocations("estimates", TT_STATE_PRESENT));
+    g_assert_false(has_no_reallocations("rich", TT_STATE_LED_BACK));
+}
+
 static void errors_stand_beside_their_estimates(void) {
     Sample *sample = sample_new("estimates");
     g_autoptr(JsonParser) parser = parse(sample);
@@ -267,6 +284,8 @@ int main(int argc, char **argv) {
                     hotspots_are_in_order_of_what_lives);
     g_test_add_func("/json-document/errors_stand_beside_their_estimates",
                     errors_stand_beside_their_estimates);
+    g_test_add_func("/json-document/what_a_sample_cannot_lead_back_is_null",
+                    what_a_sample_cannot_lead_back_is_null);
     g_test_add_func("/json-document/types_are_declared_or_found", types_are_declared_or_found);
     g_test_add_func("/json-document/fault_L11_deep_scopes_have_short_paths",
                     fault_L11_deep_scopes_have_short_paths);
