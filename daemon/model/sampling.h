@@ -24,11 +24,6 @@ G_BEGIN_DECLS
  * weights (TT_SUM_MAX) hold are 2^119, of 256ths 2^127. */
 #define TT_WEIGHT_END ((guint64)1 << 56)
 
-/* In 256ths. */
-typedef struct TtVariance {
-    unsigned __int128 blocks, bytes;
-} TtVariance;
-
 /* Plain memory; all zero bytes are those of a session that tells every event. */
 typedef struct TtSampling {
     guint64 mean_bytes;  /* 0: every event is told */
@@ -64,8 +59,5 @@ static inline void tt_variance_subtract(TtVariance *sum, const TtVariance *other
     sum->blocks -= other->blocks;
     sum->bytes -= other->bytes;
 }
-
-/* The standard error, rounded up: what is not exact does not say so. */
-TtAmount tt_variance_get_error(const TtVariance *variance);
 
 G_END_DECLS

@@ -422,6 +422,21 @@ const TtErrors *tt_snapshot_get_site_errors(const TtSnapshot *snapshot) {
     return snapshot->state->site_errors;
 }
 
+TtVariance tt_snapshot_get_live_variance(const TtSnapshot *snapshot, gsize site) {
+    const TtSiteVariance *variances = snapshot->state->variances;
+
+    return variances ? variances[site].live : (TtVariance){.blocks = 0};
+}
+
+TtVariance tt_snapshot_get_block_variance(const TtSnapshot *snapshot, const TtBlockRow *row) {
+    TtVariance variance = {.blocks = 0};
+    TtAmount weight;
+
+    if (snapshot->sampling.mean_bytes > 0)
+        (void)tt_sampling_weigh(&snapshot->sampling, row->id, row->size, &weight, &variance);
+    return variance;
+}
+
 const TtSiteRow *tt_snapshot_get_sites(const TtSnapshot *snapshot, gsize *ret_count) {
     *ret_count = snapshot->state->site_count;
     return snapshot->state->sites;

@@ -60,6 +60,15 @@ typedef struct TtErrors {
     TtAmount live, cumulative, freed, peak;
 } TtErrors;
 
+/* How far off an estimate may be, squared, in 256ths. Blocks are in a sample or not each for
+ * itself, so those of sets that have no block in common add up. */
+typedef struct TtVariance {
+    unsigned __int128 blocks, bytes;
+} TtVariance;
+
+/* The standard error, rounded up: what is not exact does not say so. */
+TtAmount tt_variance_get_error(const TtVariance *variance);
+
 /* Of a sampled session. All sums of it are estimates, but for what counts events, names and what is
  * missing. */
 typedef struct TtSample {
@@ -256,6 +265,10 @@ const TtSample *tt_snapshot_get_sample(const TtSnapshot *snapshot);
 /* Arrays, owned by the snapshot. */
 const TtSiteRow *tt_snapshot_get_sites(const TtSnapshot *snapshot, gsize *ret_count);
 const TtErrors *tt_snapshot_get_site_errors(const TtSnapshot *snapshot); /* NULL: exact */
+/* Of the live blocks of a site, by its index. Nothing where all is exact. */
+TtVariance tt_snapshot_get_live_variance(const TtSnapshot *snapshot, gsize site);
+/* What a block brings to that. */
+TtVariance tt_snapshot_get_block_variance(const TtSnapshot *snapshot, const TtBlockRow *row);
 const TtModuleRow *tt_snapshot_get_modules(const TtSnapshot *snapshot, gsize *ret_count);
 const TtThreadRow *tt_snapshot_get_threads(const TtSnapshot *snapshot, gsize *ret_count);
 const TtVariableRow *tt_snapshot_get_variables(const TtSnapshot *snapshot, gsize *ret_count);

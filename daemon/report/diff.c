@@ -17,6 +17,7 @@
 
 typedef struct Amount {
     guint64 blocks, bytes;
+    TtVariance variance; /* of a sample: how far off both may be */
 } Amount;
 
 /* What happened to the blocks of one stack, or of all. */
@@ -32,16 +33,32 @@ typedef struct Diff {
     Change total;
 } Diff;
 
-static Amount survived(const Change *change) {
-    return (Amount){tt_saturating_sub(change->after.blocks, change->born.blocks),
-                    tt_saturating_sub(change->after.bytes, change->born.bytes)};
+/* Of blocks that are among others: the rest of those. */
+static Amount subtract(const Amount *all, const Amount *some) {
+    const TtVariance *most = &all->variance, *less = &some->variance;
+
+    return (Amount){
+        .blocks = tt_saturating_sub(all->blocks, some->blocks),
+        .bytes = tt_saturating_sub(all->bytes, some->bytes),
+        .variance = {.blocks = most->blocks - MIN(less->blocks, most->blocks),
+                     .bytes = most->bytes - MIN(less->bytes, most->bytes)},
+    };
 }
+
+static Amount survived(const Change *change) { return subtract(&change->after, &change->born); }
 
 static Amount freed(const Change *change) {
     Amount left = survived(change);
 
-    return (Amount){tt_saturating_sub(change->before.blocks, left.blocks),
-                    tt_saturating_sub(change->before.bytes, left.bytes)};
+    return subtract(&change->before, &left);
+}
+
+/* What survived is in both sums, and off by the same in both. */
+static TtVariance growth_variance(const Change *change) {
+    Amount gone = freed(change);
+
+    return (TtVariance){.blocks = change->born.variance.blocks + gone.variance.blocks,
+                        .bytes = change->born.variance.bytes + gone.variance.bytes};
 }
 
 /* ---- Making it ---- */
@@ -59,24 +76,35 @@ static Change *find_change(Diff *diff, GHashTable *index, guint32 stack) {
     return &g_array_index(diff->changes, Change, at - 1);
 }
 
-static void add(Amount *sum, guint64 blocks, guint64 bytes) {
-    sum->blocks += blocks;
-    sum->bytes = tt_saturating_add(sum->bytes, bytes);
+static void add(Amount *sum, const Amount *other) {
+    sum->blocks += other->blocks;
+    sum->bytes = tt_saturating_add(sum->bytes, other->bytes);
+    sum->variance.blocks += other->variance.blocks;
+    sum->variance.bytes += other->variance.bytes;
+}
+
+static Amount amount_of_site(const TtSnapshot *snapshot, const TtSiteRow *sites, gsize i) {
+    return (Amount){sites[i].live_blocks, sites[i].live_bytes,
+                    tt_snapshot_get_live_variance(snapshot, i)};
 }
 
 static void add_sites(Diff *diff, GHashTable *index) {
     gsize count;
     const TtSiteRow *sites = tt_snapshot_get_sites(diff->before, &count);
 
-    for (gsize i = 0; i < count; i++)
-        if (sites[i].live_blocks > 0)
-            add(&find_change(diff, index, sites[i].stack)->before, sites[i].live_blocks,
-                sites[i].live_bytes);
+    for (gsize i = 0; i < count; i++) {
+        Amount amount = amount_of_site(diff->before, sites, i);
+
+        if (amount.blocks > 0)
+            add(&find_change(diff, index, sites[i].stack)->before, &amount);
+    }
     sites = tt_snapshot_get_sites(diff->after, &count);
-    for (gsize i = 0; i < count; i++)
-        if (sites[i].live_blocks > 0)
-            add(&find_change(diff, index, sites[i].stack)->after, sites[i].live_blocks,
-                sites[i].live_bytes);
+    for (gsize i = 0; i < count; i++) {
+        Amount amount = amount_of_site(diff->after, sites, i);
+
+        if (amount.blocks > 0)
+            add(&find_change(diff, index, sites[i].stack)->after, &amount);
+    }
 }
 
 static void add_born(Diff *diff, GHashTable *index) {
@@ -85,10 +113,14 @@ static void add_born(Diff *diff, GHashTable *index) {
 
     tt_snapshot_rewind_live(diff->after);
     while ((count = tt_snapshot_next_live(diff->after, rows, SLICE_ROWS)) > 0)
-        for (gsize i = 0; i < count; i++)
-            if (!tt_snapshot_has_born(diff->before, &rows[i]))
-                add(&find_change(diff, index, rows[i].stack)->born, rows[i].weight.blocks,
-                    rows[i].weight.bytes);
+        for (gsize i = 0; i < count; i++) {
+            Amount amount = {rows[i].weight.blocks, rows[i].weight.bytes, {.blocks = 0}};
+
+            if (tt_snapshot_has_born(diff->before, &rows[i]))
+                continue;
+            amount.variance = tt_snapshot_get_block_variance(diff->after, &rows[i]);
+            add(&find_change(diff, index, rows[i].stack)->born, &amount);
+        }
 }
 
 /* By what is new, then by what has gone, then by age. */
@@ -114,9 +146,9 @@ static void diff_init(Diff *diff, TtSnapshot *before, TtSnapshot *after) {
     for (guint i = 0; i < diff->changes->len; i++) {
         const Change *change = &g_array_index(diff->changes, Change, i);
 
-        add(&diff->total.before, change->before.blocks, change->before.bytes);
-        add(&diff->total.after, change->after.blocks, change->after.bytes);
-        add(&diff->total.born, change->born.blocks, change->born.bytes);
+        add(&diff->total.before, &change->before);
+        add(&diff->total.after, &change->after);
+        add(&diff->total.born, &change->born);
     }
 }
 
@@ -131,7 +163,26 @@ static void put_growth(TtJsonWriter *writer, const char *key, guint64 before, gu
     tt_json_int(writer, (gint64)after - (gint64)before);
 }
 
-static void put_change(TtJsonWriter *writer, const Change *change) {
+static void put_error(TtJsonWriter *writer, const char *what, const TtVariance *variance) {
+    TtAmount error = tt_variance_get_error(variance);
+    g_autofree char *blocks = g_strconcat(what, "_blocks_error", NULL);
+    g_autofree char *bytes = g_strconcat(what, "_bytes_error", NULL);
+
+    tt_json_put_uint(writer, blocks, error.blocks);
+    tt_json_put_uint(writer, bytes, error.bytes);
+}
+
+static void put_errors(TtJsonWriter *writer, const Change *change) {
+    Amount left = survived(change), gone = freed(change);
+    TtVariance growth = growth_variance(change);
+
+    put_error(writer, "born", &change->born.variance);
+    put_error(writer, "surviving", &left.variance);
+    put_error(writer, "freed", &gone.variance);
+    put_error(writer, "growth", &growth);
+}
+
+static void put_change(TtJsonWriter *writer, const Change *change, gboolean is_sampled) {
     Amount left = survived(change), gone = freed(change);
 
     tt_json_put_uint(writer, "born_blocks", change->born.blocks);
@@ -142,6 +193,8 @@ static void put_change(TtJsonWriter *writer, const Change *change) {
     tt_json_put_uint(writer, "freed_bytes", gone.bytes);
     put_growth(writer, "growth_blocks", change->before.blocks, change->after.blocks);
     put_growth(writer, "growth_bytes", change->before.bytes, change->after.bytes);
+    if (is_sampled)
+        put_errors(writer, change);
 }
 
 static void write_side(TtJsonWriter *writer, const char *key, const TtSnapshot *snapshot) {
@@ -168,7 +221,7 @@ static void write_sites(TtJsonReport *report, const Diff *diff, guint count) {
         tt_json_begin_object(report->writer);
         tt_json_put_uint(report->writer, "stack", change->stack);
         tt_json_put_site_name(report, change->stack);
-        put_change(report->writer, change);
+        put_change(report->writer, change, report->sample != NULL);
         tt_json_end_object(report->writer);
     }
     tt_json_end_array(report->writer);
@@ -191,7 +244,7 @@ static gboolean write_json(const Diff *diff, TtSymbols *symbols, const TtReportO
     write_side(writer, "after", diff->after);
     tt_json_key(writer, "totals");
     tt_json_begin_object(writer);
-    put_change(writer, &diff->total);
+    put_change(writer, &diff->total, report.sample != NULL);
     tt_json_end_object(writer);
     tt_json_put_uint(writer, "site_count", diff->changes->len);
     write_sites(&report, diff, count);
@@ -209,6 +262,15 @@ static char *growth_text(guint64 before, guint64 after) {
     return g_strconcat(after > before ? "+" : after < before ? "-" : "", size, NULL);
 }
 
+/* Nothing where every event was told. */
+static void write_error(TtPlain *plain, const Diff *diff, const TtVariance *variance) {
+    TtAmount error = tt_variance_get_error(variance);
+    g_autofree char *bytes = tt_scale_bytes(error.bytes);
+
+    if (tt_snapshot_get_sample(diff->after))
+        tt_plain_addf(plain, ", ±%s", bytes);
+}
+
 static void add_instant(TtPlain *plain, const TtSnapshot *snapshot) {
     const TtInstantRow *instant = tt_snapshot_get_instant(snapshot);
     g_autofree char *when = tt_scale_time(instant->t_ns);
@@ -221,14 +283,21 @@ static void add_instant(TtPlain *plain, const TtSnapshot *snapshot) {
         tt_plain_addf(plain, "%s (%s)", tt_instant_kind_name(instant->kind), when);
 }
 
+/* An estimate says how far off it may be: "1.20 MB in 31 blocks, ±80 KB". */
+static void write_amount(TtPlain *plain, const Diff *diff, const char *what, const Amount *amount) {
+    g_autofree char *bytes = tt_scale_bytes(amount->bytes);
+    g_autofree char *count = tt_scale_things(amount->blocks, "block");
+
+    tt_plain_cell(plain, what, 16, TT_PLAIN_LEFT);
+    tt_plain_addf(plain, "%s in %s", bytes, count);
+    write_error(plain, diff, &amount->variance);
+    tt_plain_end_line(plain);
+}
+
 static void write_heading(TtPlain *plain, const Diff *diff) {
-    g_autofree char *born = tt_scale_bytes(diff->total.born.bytes);
-    g_autofree char *gone = tt_scale_bytes(freed(&diff->total).bytes);
-    g_autofree char *left = tt_scale_bytes(survived(&diff->total).bytes);
+    Amount left = survived(&diff->total), gone = freed(&diff->total);
+    TtVariance variance = growth_variance(&diff->total);
     g_autofree char *growth = growth_text(diff->total.before.bytes, diff->total.after.bytes);
-    g_autofree char *born_count = tt_scale_things(diff->total.born.blocks, "block");
-    g_autofree char *gone_count = tt_scale_things(freed(&diff->total).blocks, "block");
-    g_autofree char *left_count = tt_scale_things(survived(&diff->total).blocks, "block");
 
     tt_plain_addf(plain, "%s, pid %d: from ",
                   tt_text_basename(tt_snapshot_get_info(diff->after)->exe),
@@ -237,14 +306,20 @@ static void write_heading(TtPlain *plain, const Diff *diff) {
     tt_plain_add(plain, " to ");
     add_instant(plain, diff->after);
     tt_plain_end_line(plain);
-    tt_plain_addf(plain, "born and alive  %s in %s", born, born_count);
-    tt_plain_end_line(plain);
-    tt_plain_addf(plain, "survived        %s in %s", left, left_count);
-    tt_plain_end_line(plain);
-    tt_plain_addf(plain, "freed           %s in %s", gone, gone_count);
-    tt_plain_end_line(plain);
+    write_amount(plain, diff, "born and alive", &diff->total.born);
+    write_amount(plain, diff, "survived", &left);
+    write_amount(plain, diff, "freed", &gone);
     tt_plain_addf(plain, "growth          %s", growth);
+    write_error(plain, diff, &variance);
     tt_plain_end_line(plain);
+}
+
+static void write_sampling(TtPlain *plain, const TtSample *sample) {
+    g_autofree char *mean = tt_scale_bytes(sample->mean_bytes);
+    g_autofree char *text =
+        g_strdup_printf("Estimates from a sample of one in %s; ± is their standard error.", mean);
+
+    tt_plain_paragraph(plain, text);
 }
 
 static void write_doubts_of(TtPlain *plain, const TtSnapshot *snapshot, const char *side) {
@@ -256,7 +331,8 @@ static void write_doubts_of(TtPlain *plain, const TtSnapshot *snapshot, const ch
 
         tt_plain_paragraph(plain, text);
     }
-    if (!completeness->exact && (!completeness->doubts || completeness->doubts->len == 0))
+    if (!completeness->exact && (!completeness->doubts || completeness->doubts->len == 0) &&
+        !tt_snapshot_get_sample(snapshot))
         tt_plain_paragraph(plain, "Not exact: see completeness in tt-ctl export --json.");
 }
 
@@ -317,6 +393,8 @@ static gboolean write_text(const Diff *diff, TtSymbols *symbols, const TtReportO
 
     tt_plain_init(&plain, sink, options->columns);
     write_heading(&plain, diff);
+    if (tt_snapshot_get_sample(diff->after))
+        write_sampling(&plain, tt_snapshot_get_sample(diff->after));
     write_doubts_of(&plain, diff->before, "before");
     write_doubts_of(&plain, diff->after, "after");
     write_table(&plain, diff, symbols, options->top > 0 ? options->top : TEXT_TOP);

@@ -43,6 +43,7 @@ static void write_json(TtJsonReport *report, guint64 addr, const TtBlockRow *row
     tt_json_put_uint(writer, "t_ns", tt_snapshot_get_time_ns(report->snapshot));
     tt_json_put_bool(writer, "exact", completeness->exact);
     tt_json_put_uint(writer, "history_dropped", completeness->history_dropped);
+    tt_json_put_uint(writer, "sample_bytes", report->info->sample_bytes);
     tt_json_write_doubts(writer, completeness);
     tt_json_key(writer, "lives");
     tt_json_begin_array(writer);
@@ -84,6 +85,20 @@ static void write_name(TtPlain *plain, const TtJsonReport *report, const TtBlock
     tt_plain_end_line(plain);
 }
 
+/* "stands for 41 blocks (±41) of 4.00 KB (±3.9 KB)": what it counts for in all sums. */
+static void write_weight(TtPlain *plain, const TtJsonReport *report, const TtBlockRow *row) {
+    TtVariance variance = tt_snapshot_get_block_variance(report->snapshot, row);
+    TtAmount error = tt_variance_get_error(&variance);
+    g_autofree char *blocks = tt_scale_things(row->weight.blocks, "block");
+    g_autofree char *bytes = tt_scale_bytes(row->weight.bytes);
+    g_autofree char *bytes_error = tt_scale_bytes(error.bytes);
+
+    tt_plain_cell(plain, "  stands for", 13, TT_PLAIN_LEFT);
+    tt_plain_addf(plain, "%s (±%" G_GUINT64_FORMAT ") of %s (±%s)", blocks, error.blocks, bytes,
+                  bytes_error);
+    tt_plain_end_line(plain);
+}
+
 static void write_story(TtPlain *plain, TtJsonReport *report, const TtBlockRow *row, guint64 addr) {
     g_autofree char *size = tt_scale_things(row->size, "byte");
 
@@ -97,6 +112,8 @@ static void write_story(TtPlain *plain, TtJsonReport *report, const TtBlockRow *
         tt_plain_addf(plain, "  resized    from block %" G_GUINT64_FORMAT, row->resized_from);
         tt_plain_end_line(plain);
     }
+    if (report->sample)
+        write_weight(plain, report, row);
     write_event(plain, report, "  born", row->born_ns, row->thread);
     write_stack(plain, report, row->stack);
     if (row->died_ns == TT_TIME_UNKNOWN) {
@@ -124,6 +141,15 @@ static void write_text(TtPlain *plain, TtJsonReport *report, guint64 addr, const
         g_autofree char *text = g_strdup_printf(
             "%s freed long ago are no longer retained; the address may have been theirs too.",
             dropped);
+
+        tt_plain_paragraph(plain, text);
+    }
+    if (report->sample) {
+        g_autofree char *mean = tt_scale_bytes(report->sample->mean_bytes);
+        g_autofree char *text =
+            g_strdup_printf("A sample of one in %s is known; the address may have "
+                            "been of blocks that are not in it.",
+                            mean);
 
         tt_plain_paragraph(plain, text);
     }

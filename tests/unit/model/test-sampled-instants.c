@@ -129,6 +129,26 @@ static void check_sums(const TtSnapshot *is, const TtSnapshot *should) {
     }
 }
 
+/* What the sums say of a site's live blocks is what those blocks bring. @live: of TtBlockRow */
+static void check_variances(const TtSnapshot *snapshot, const GArray *live) {
+    gsize count;
+    const TtSiteRow *sites = tt_snapshot_get_sites(snapshot, &count);
+
+    for (gsize i = 0; i < count; i++) {
+        TtVariance is = tt_snapshot_get_live_variance(snapshot, i), sum = {.blocks = 0};
+
+        for (guint k = 0; k < live->len; k++) {
+            const TtBlockRow *row = &g_array_index(live, TtBlockRow, k);
+            TtVariance variance = tt_snapshot_get_block_variance(snapshot, row);
+
+            sum.blocks += row->stack == sites[i].stack ? variance.blocks : 0;
+            sum.bytes += row->stack == sites[i].stack ? variance.bytes : 0;
+        }
+        g_assert_cmpmem(&is, sizeof is, &sum, sizeof sum);
+        g_assert_cmpint(is.bytes > 0, ==, sites[i].live_bytes > 0);
+    }
+}
+
 /* An error that is not known is told as one that it cannot exceed. The peak itself is the greatest
  * point of the timeline, which may have missed the one there was. */
 static void check_peak_error(const TtSnapshot *is, const TtSnapshot *should) {
@@ -151,6 +171,7 @@ static void sample_is_led_back(void) {
         g_autoptr(GArray) live = simple_read_all(&held);
         check_rows(live, then->live);
         check_sums(held.snapshot, then->snapshot);
+        check_variances(held.snapshot, live);
         check_peak_error(held.snapshot, then->snapshot);
         simple_check_balance(held.snapshot);
         g_assert_cmpuint(tt_snapshot_get_completeness(held.snapshot)->unlisted_blocks, ==, 0);

@@ -120,6 +120,67 @@ static void json_reads_back(void) {
     }
 }
 
+static JsonObject *totals_of(JsonParser *parser, const char *diff) {
+    g_assert_true(json_parser_load_from_data(parser, diff, -1, NULL));
+    return json_object_get_object_member(json_node_get_object(json_parser_get_root(parser)),
+                                         "totals");
+}
+
+/* Since nothing, everything has been born. The stand-in's block is off by its size, and twice that
+ * in bytes. */
+static void diffs_of_a_sample_say_how_far_off_they_are(void) {
+    Sample *sample = sample_new("estimates"), *exact = sample_new("rich");
+    TtSnapshot *before = nothing();
+    g_autofree char *diff = diff_of(before, sample, FALSE, 0);
+    g_autofree char *text = diff_of(before, sample, TRUE, 0);
+    g_autofree char *exact_diff = diff_of(before, exact, FALSE, 0);
+    g_autofree char *exact_text = diff_of(before, exact, TRUE, 0);
+    g_autoptr(JsonParser) parser = json_parser_new();
+    gint64 squares = 0;
+
+    for (guint i = 0; i < sample->snapshot->live->len; i++) {
+        gint64 size = (gint64)g_array_index(sample->snapshot->live, TtBlockRow, i).size;
+
+        squares += size * size;
+    }
+    JsonObject *totals = totals_of(parser, diff);
+    gint64 error = json_object_get_int_member(totals, "born_blocks_error");
+    g_assert_cmpint(error * error, >=, squares);
+    g_assert_cmpint((error - 1) * (error - 1), <, squares);
+    error = json_object_get_int_member(totals, "born_bytes_error");
+    g_assert_cmpint(error * error, >=, 4 * squares);
+    g_assert_cmpint((error - 1) * (error - 1), <, 4 * squares);
+    g_assert_cmpint(json_object_get_int_member(totals, "growth_bytes_error"), ==, error);
+    g_assert_cmpint(json_object_get_int_member(totals, "freed_bytes_error"), ==, 0);
+    g_assert_nonnull(strstr(text, "±"));
+    g_assert_nonnull(strstr(text, "Estimates from a sample of one in 4.0 KiB"));
+    g_assert_false(json_object_has_member(totals_of(parser, exact_diff), "born_bytes_error"));
+    g_assert_null(strstr(exact_text, "±"));
+    tt_snapshot_free(before);
+    sample_free(exact);
+    sample_free(sample);
+}
+
+/* A block stands for others, and an address may be of one that is not in the sample. */
+static void lives_of_a_sample_say_so(void) {
+    Sample *sample = sample_new("estimates"), *exact = sample_new("rich");
+
+    g_assert_cmpuint(g_array_index(sample->snapshot->live, TtBlockRow, 1).size, ==, 8);
+    sample->snapshot->info.sample_bytes = 4096;
+    g_autofree char *text = lives_of(sample, TRUE, 0);
+    g_autofree char *json = lives_of(sample, FALSE, 0);
+    g_autofree char *exact_text = lives_of(exact, TRUE, 0);
+    g_autofree char *exact_json = lives_of(exact, FALSE, 0);
+    g_assert_nonnull(strstr(text, "stands for 41 blocks (±8) of 3.9 KiB (±16 B)"));
+    g_assert_nonnull(strstr(text, "not in it"));
+    g_assert_nonnull(strstr(json, "\"sample_bytes\": 4096"));
+    g_assert_null(strstr(exact_text, "stands for"));
+    g_assert_null(strstr(exact_text, "not in it"));
+    g_assert_nonnull(strstr(exact_json, "\"sample_bytes\": 0"));
+    sample_free(exact);
+    sample_free(sample);
+}
+
 static void cells_are_cut_and_filled(void) {
     int fd = memfd_create("plain", MFD_CLOEXEC);
     g_autoptr(TtSink) sink = tt_sink_new(fd);
@@ -155,6 +216,9 @@ int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/plain/text_keeps_to_its_columns", text_keeps_to_its_columns);
     g_test_add_func("/plain/json_reads_back", json_reads_back);
+    g_test_add_func("/plain/diffs_of_a_sample_say_how_far_off_they_are",
+                    diffs_of_a_sample_say_how_far_off_they_are);
+    g_test_add_func("/plain/lives_of_a_sample_say_so", lives_of_a_sample_say_so);
     g_test_add_func("/plain/cells_are_cut_and_filled", cells_are_cut_and_filled);
     return g_test_run();
 }

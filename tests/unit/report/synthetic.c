@@ -3,6 +3,7 @@
  * here, so neither room is linked. */
 #include "synthetic.h"
 
+#include <math.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -131,6 +132,27 @@ const TtSample *tt_snapshot_get_sample(const TtSnapshot *snapshot) {
 
 const TtErrors *tt_snapshot_get_site_errors(const TtSnapshot *snapshot) {
     return snapshot->site_errors ? (const TtErrors *)(gpointer)snapshot->site_errors->data : NULL;
+}
+
+/* Of a site as its errors say; of a block its size, and twice that in bytes. */
+TtVariance tt_snapshot_get_live_variance(const TtSnapshot *snapshot, gsize site) {
+    const TtErrors *errors = tt_snapshot_get_site_errors(snapshot);
+
+    if (!errors)
+        return (TtVariance){.blocks = 0};
+    return (TtVariance){.blocks = 256 * errors[site].live.blocks * errors[site].live.blocks,
+                        .bytes = 256 * errors[site].live.bytes * errors[site].live.bytes};
+}
+
+TtVariance tt_snapshot_get_block_variance(const TtSnapshot *snapshot, const TtBlockRow *row) {
+    unsigned __int128 size = snapshot->site_errors ? row->size : 0, square = 256 * size * size;
+
+    return (TtVariance){.blocks = square, .bytes = 4 * square};
+}
+
+TtAmount tt_variance_get_error(const TtVariance *variance) {
+    return (TtAmount){(guint64)ceil(sqrt((double)variance->blocks / 256)),
+                      (guint64)ceil(sqrt((double)variance->bytes / 256))};
 }
 
 const char *tt_instant_kind_name(TtInstantKind kind) {
