@@ -9,6 +9,124 @@ import subprocess
 import ttlib
 from ttlib import case, check, check_equal
 
+# ---- F05 ----
+
+OVERFLOW = r"""
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static char *low, *high; /* where the stack may end */
+
+static void tell(int number, siginfo_t *info, void *context) {
+    char *at = info->si_addr;
+
+    (void)context;
+    void *volatile block = malloc(100); /* a hook on the other stack */
+    dprintf(1, "%d %d %s\n", number, info->si_code, low <= at && at < high ? "stack" : "elsewhere");
+    free(block);
+    signal(number, SIG_DFL);
+}
+
+static int fall(int depth) {
+    volatile char frame[4096];
+    void *volatile block = depth % 16 == 0 ? malloc(50) : NULL;
+
+    frame[0] = (char)depth;
+    int below = fall(depth + 1);
+    free(block);
+    return below + frame[0];
+}
+
+int main(int argc, char **argv) {
+    stack_t other = {.ss_sp = malloc(65536), .ss_size = 65536};
+    struct sigaction action = {.sa_sigaction = tell, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct rlimit size = {1 << 20, 1 << 20};
+    char here;
+
+    (void)argv;
+    setrlimit(RLIMIT_STACK, &size);
+    high = &here;
+    low = high - (2 << 20);
+    if (argc > 1) {
+        sigaltstack(&other, NULL);
+        sigaction(SIGSEGV, &action, NULL);
+    }
+    return fall(1);
+}
+"""
+
+
+def check_overflow(program, *arguments):
+    """The stack ends in our hook as in the program's own code; no one else is to be told of it."""
+    command = [program, *arguments]
+    alone = subprocess.run(command, env=ttlib.clean_env(), capture_output=True, text=True)
+    traced = ttlib.run_traced(command)
+    check_equal(alone.returncode, -signal.SIGSEGV, "alone")
+    check_equal(traced.returncode, 128 + signal.SIGSEGV, "status")
+    check_equal(traced.stdout, alone.stdout, "what the handler was told")
+    check_equal(traced.export["process"]["signal"], signal.SIGSEGV)
+    check(traced.export["cumulative_allocations"] > 5, "what came before is known")
+    ttlib.check_books(traced.export)
+    return alone.stdout
+
+
+@case
+def fault_F05_stack_overflow():
+    program = ttlib.compile_c(OVERFLOW, "-O0", "-w")
+    check_equal(check_overflow(program), "")
+
+
+@case
+def fault_F05_stack_overflow_with_a_handler_on_another_stack():
+    program = ttlib.compile_c(OVERFLOW, "-O0", "-w")
+    told = check_overflow(program, "handler")
+    check_equal(told.split()[::2], [str(int(signal.SIGSEGV)), "stack"], "what the handler was told")
+
+
+WAIT = r"""
+#include <stdlib.h>
+#include <unistd.h>
+
+int main(void) {
+    void *volatile block = malloc(100);
+
+    write(1, "x", 1);
+    pause();
+    free(block);
+}
+"""
+
+
+def list_mappings(pid):
+    """Of the kernel: a mapping's name, and its flags."""
+    name = None
+    for line in open(f"/proc/{pid}/smaps"):
+        if "-" in line.split(" ", 1)[0]:
+            name = line.split(maxsplit=5)[5:]
+        elif line.startswith("VmFlags:"):
+            yield "".join(name).strip(), line.split()[1:]
+
+
+@case
+def fault_F05_core_is_no_larger_by_the_lanes():
+    """The kernel is told to leave them out, as its flag dd says; whatever a core's filter says."""
+    program = ttlib.compile_c(WAIT, "-w")
+    with ttlib.Daemon() as daemon:
+        process = subprocess.Popen([program], env=daemon.preload_env(), stdout=subprocess.PIPE)
+        ttlib.at_end(process.kill)
+        check_equal(process.stdout.read(1), b"x")
+        lanes = [flags for name, flags in list_mappings(process.pid) if name.startswith("/memfd:")]
+        check(len(lanes) > 0, "the lanes are mapped")
+        check(all("dd" in flags for flags in lanes), f"none is dumped: {lanes}")
+        process.kill()
+        process.wait()
+
+
 # ---- F06 ----
 
 DOUBLE_FREE = r"""
