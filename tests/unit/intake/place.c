@@ -156,11 +156,16 @@ pid_t spawn(Place *place, Fate fate, guint8 *ret_id, int *ret_go_fd) {
             allocate(&program, lane, 100);
         if (fate == FATE_CLOSED_THEN_EXITED)
             close(program.fd);
+        if (fate == FATE_KILLED_UNPUBLISHED) {
+            allocate(&program, 3, 50);
+            program.writers[3].holds_back = TRUE;
+            allocate(&program, 3, 20);
+        }
         /* Nobody may want the id. */
         if ((write(id_pipe[1], program.id, sizeof program.id) < 0 && errno != EPIPE) ||
             read(go_pipe[0], &go, 1) != 1)
             _exit(99);
-        if (fate == FATE_KILLED || fate == FATE_MUTE)
+        if (fate == FATE_KILLED || fate == FATE_KILLED_UNPUBLISHED || fate == FATE_MUTE)
             raise(SIGKILL);
         if (fate == FATE_EXECED_WITH_ALL_OPEN)
             fcntl(program.fd, F_SETFD, 0);

@@ -39,7 +39,8 @@ typedef enum Fate {
     FATE_EXECED,
     FATE_EXECED_WITH_ALL_OPEN, /* D05 */
     FATE_CLOSED_THEN_EXITED,   /* D01 */
-    FATE_MUTE,                 /* F03: dies with the answer unread */
+    FATE_KILLED_UNPUBLISHED, /* F02: 50 more are published in a lane, and 20 written behind them */
+    FATE_MUTE,               /* F03: dies with the answer unread */
 } Fate;
 
 /* A child that publishes 3 * 100 events without ringing and meets its fate. Returns its pid; its

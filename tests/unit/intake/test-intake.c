@@ -263,6 +263,22 @@ static void test_fault_F01_killed_program_is_read_to_its_end(void) {
     place_close(&place);
 }
 
+/* What was written and not published may be half an event. */
+static void test_fault_F02_killed_before_it_published(void) {
+    Place place;
+    guint8 id[TT_SESSION_ID_BYTES];
+    int go_fd;
+
+    place_open(&place, 0);
+    pid_t pid = spawn(&place, FATE_KILLED_UNPUBLISHED, id, &go_fd);
+    g_assert_cmpuint(events_of(&place, id), ==, 350);
+    let_go(go_fd);
+    g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+    wait_ended(&place, pid);
+    assert_ended(&place, id, TT_SESSION_KILLED, SIGKILL, 350);
+    place_close(&place);
+}
+
 static void test_fault_F07_exit_status_is_known(void) {
     Place place;
     guint8 id[TT_SESSION_ID_BYTES];
@@ -434,6 +450,8 @@ int main(int argc, char **argv) {
                     test_fault_A17_tick_serves_who_cannot_ring);
     g_test_add_func("/intake/fault_F01_killed_program_is_read_to_its_end",
                     test_fault_F01_killed_program_is_read_to_its_end);
+    g_test_add_func("/intake/fault_F02_killed_before_it_published",
+                    test_fault_F02_killed_before_it_published);
     g_test_add_func("/intake/fault_F07_exit_status_is_known", test_fault_F07_exit_status_is_known);
     g_test_add_func("/intake/fault_F03_no_ghost_stays", test_fault_F03_no_ghost_stays);
     g_test_add_func("/intake/fault_C09_exec_ends_a_session", test_exec);
