@@ -7,8 +7,9 @@
  *            TtImageRange[range_count], names
  *
  * All numbers are the machine's own: an image never leaves it. Ranges ascend and do not overlap,
- * nor do mappings; each is a whole number of pages. What lies in a mapping and in no range was
- * never touched by the program, or is unchanged from its file. The reader trusts nothing of it. */
+ * in memory and in the image, which has no holes; nor do mappings; each is a whole number of pages.
+ * What lies in a mapping and in no range was never touched by the program, or is unchanged from its
+ * file. The reader trusts nothing of it. */
 #pragma once
 
 #include <stdint.h>

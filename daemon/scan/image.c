@@ -79,17 +79,19 @@ static gboolean are_mappings_sound(const TtImage *image) {
     return TRUE;
 }
 
+/* In memory and in the file they go up, so that all of them are no more than there is. */
 static gboolean are_ranges_sound(const TtImage *image) {
-    guint64 end = 0;
+    guint64 end = 0, file_end = sizeof *image->head;
 
     for (guint64 i = 0; i < image->head->range_count; i++) {
         const TtImageRange *range = &image->ranges[i];
 
         if (!are_pages(range->addr, range->len, end) || range->offset % TT_IMAGE_PAGE_BYTES != 0 ||
-            range->offset > image->head->directory_offset ||
+            range->offset < file_end || range->offset > image->head->directory_offset ||
             range->len > image->head->directory_offset - range->offset)
             return FALSE;
         end = range->addr + range->len;
+        file_end = range->offset + range->len;
     }
     return TRUE;
 }
@@ -109,6 +111,9 @@ gboolean tt_image_open(TtImage *ret_image, int fd, GError **error) {
         return refuse(error, "no sealed memory");
     if (status.st_size < (off_t)sizeof(TtImageHead))
         return refuse(error, "cut");
+    /* To read a hole would make a page of it: memory that the sender has not given. */
+    if (status.st_blocks < status.st_size / 512)
+        return refuse(error, "not all there");
     image.size = (gsize)status.st_size;
     gpointer bytes = mmap(NULL, image.size, PROT_READ, MAP_SHARED, fd, 0);
     if (bytes == MAP_FAILED)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scan/mark.h"
 
+#include "protocol/checked.h"
 #include "protocol/lane-layout.h"
 #include "scan/holes.h"
 
@@ -264,7 +265,7 @@ static guint32 next_target(Marker *marker, guint32 index, guint64 *at, guint64 *
                 guint32 inner = tt_table_find(marker->table, *at);
 
                 if (inner != index && inner != TT_NONE) {
-                    *at = (get_block(marker, inner)->end + 7) & ~(guint64)7;
+                    *at = tt_saturating_add(get_block(marker, inner)->end, 7) & ~(guint64)7;
                     *ret_word = 0;
                     return inner;
                 }
