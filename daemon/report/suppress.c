@@ -9,10 +9,11 @@
 gboolean tt_suppression_matches(const char *pattern, const char *name) {
     gboolean is_at_start = *pattern == '^';
     const char *at = pattern + is_at_start, *star = NULL, *retry = NULL;
-    gsize len = strlen(at);
-    gboolean is_at_end = len > 0 && at[len - 1] == '$';
-    const char *end = at + len - is_at_end;
+    const char *end = strchrnul(at, '$');
+    gboolean is_at_end = *end == '$';
 
+    if (*name == '\0')
+        return FALSE;
     if (!is_at_start) {
         star = at;
         retry = name;

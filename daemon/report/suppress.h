@@ -5,7 +5,7 @@
  *   leak:PATTERN
  *
  * PATTERN is found anywhere in the function, the file or the module of any frame; "*" stands for
- * any text, "^" at its beginning and "$" at its end for those of the name. */
+ * any text, "^" at its beginning for that of the name, "$" for the name's end, and its own. */
 #pragma once
 
 #include "report/frames.h"
@@ -32,7 +32,8 @@ GPtrArray *tt_suppressions_parse(const char *text, GError **error);
 TtSuppression *tt_suppressions_find(GPtrArray *suppressions, TtFrameNames *names,
                                     const TtSnapshot *snapshot, guint32 stack);
 
-/* Whether a name matches a pattern. In time proportional to the product of their lengths at most.
+/* Whether a name matches a pattern; an empty one never does. In time proportional to the product of
+ * their lengths at most.
  */
 gboolean tt_suppression_matches(const char *pattern, const char *name);
 
