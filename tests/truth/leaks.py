@@ -495,10 +495,11 @@ NOINLINE static void *grows(void) { void *volatile p = malloc(70); return p; }
 NOINLINE static void *fills(void) { void *volatile p = malloc(71); return p; }
 NOINLINE static void *comes_and_goes(void) { void *volatile p = malloc(72); return p; }
 
-/* A list that only grows, a cache that is full early, and a queue whose blocks all die in the end. */
-int main(void) {
-    void *queue[64] = {0};
+/* A list that only grows, a cache that is full early, and a queue whose blocks all die in time; what
+ * it holds in the end is reachable still, as no frame is that has returned. */
+static void *queue[64];
 
+int main(void) {
     kept = malloc(100000 * sizeof *kept);
     for (int i = 0; i < 4000; i++) {
         if (i % 10 == 0)
