@@ -121,8 +121,7 @@ static gboolean leaks_init(Leaks *leaks, TtSnapshot *snapshot, const TtScan *sca
 static const char *get_why_not(const Leaks *leaks) {
     if (tt_snapshot_get_sample(leaks->snapshot))
         return "Only a sample of the blocks is known, and so not what points to them: they are "
-               "told "
-               "as alive.";
+               "told as alive.";
     if (leaks->options->why_not)
         return leaks->options->why_not;
     return tt_snapshot_get_state(leaks->snapshot, NULL) == TT_SESSION_RUNNING
@@ -272,12 +271,12 @@ static void write_json(TtJsonReport *report, const Leaks *leaks, guint top) {
 
 /* ---- As text ---- */
 
+/* Made to fit in 80 columns, with what stands before them. */
 static const char *const words[TT_LEAK_CLASSES] = {"definitely lost", "indirectly lost",
                                                    "possibly lost", "still reachable", "alive"};
 static const char *const meanings[TT_LEAK_CLASSES] = {
-    "nothing points to them", "only lost blocks point to them",
-    "only pointers into their middle are left", "the program can still get at them",
-    "not freed; what points to them is not known"};
+    "nothing points to them", "lost ones point to them", "only pointers into them",
+    "the program can reach them", "not freed; no more is known"};
 
 static void write_heading(TtPlain *plain, const Leaks *leaks) {
     const TtSessionInfo *info = tt_snapshot_get_info(leaks->snapshot);
@@ -290,6 +289,70 @@ static void write_heading(TtPlain *plain, const Leaks *leaks) {
     else
         tt_plain_addf(plain, "at its end (%s), after %s", tt_session_state_name(state), when);
     tt_plain_end_line(plain);
+}
+
+static void add_amount(GString *text, const char *before, TtAmount amount) {
+    g_autofree char *size = tt_scale_bytes(amount.bytes);
+    g_autofree char *count = tt_scale_things(amount.blocks, "block");
+
+    g_string_append_printf(text, "%s%s in %s", before, size, count);
+}
+
+/* Of the worst class that there is: its group with most bytes. NULL: all can be reached. */
+static const TtLeakGroup *get_worst(const Leaks *leaks) {
+    const TtLeakGroup *first =
+        leaks->groups->len > 0 ? &g_array_index(leaks->groups, TtLeakGroup, 0) : NULL;
+
+    return first && first->class != TT_LEAK_REACHABLE ? first : NULL;
+}
+
+static void write_worst(TtPlain *plain, const Leaks *leaks, TtFrameNames *names,
+                        const TtLeakGroup *worst) {
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autofree char *place = tt_frame_names_label(names, worst->stack);
+    gboolean is_all = worst->amount.blocks == leaks->found.classes[worst->class].blocks;
+
+    g_string_append_printf(text, is_all ? "All of it by %s" : "Most of it by %s", place);
+    if (!is_all)
+        add_amount(text, ": ", worst->amount);
+    if (!is_all && worst->led_to.blocks > 0)
+        add_amount(text, ", leading to ", worst->led_to);
+    tt_plain_paragraph(plain, text->str);
+}
+
+/* What somebody wants to know who reads no further: how much, and where. */
+static void write_verdict(TtPlain *plain, const Leaks *leaks, TtFrameNames *names) {
+    const TtAmount *sums = leaks->found.classes;
+    const TtLeakGroup *worst = get_worst(leaks);
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    if (!leaks->facts->has_classes) {
+        add_amount(text, "Alive: ", sums[TT_LEAK_ALIVE]);
+    } else {
+        if (sums[TT_LEAK_DEFINITE].blocks > 0)
+            add_amount(text, "Definitely lost: ", sums[TT_LEAK_DEFINITE]);
+        else
+            g_string_append(text, "Nothing is definitely lost");
+        if (sums[TT_LEAK_INDIRECT].blocks > 0)
+            add_amount(text, ", and with it ", sums[TT_LEAK_INDIRECT]);
+        else if (sums[TT_LEAK_DEFINITE].blocks == 0 && sums[TT_LEAK_POSSIBLE].blocks > 0)
+            add_amount(text, "; possibly ", sums[TT_LEAK_POSSIBLE]);
+    }
+    tt_plain_paragraph(plain, text->str);
+    if (worst)
+        write_worst(plain, leaks, names, worst);
+    if (leaks->growths->len > 0) {
+        g_autofree char *stacks = tt_scale_things(leaks->growths->len, "stack");
+        g_autofree char *place =
+            tt_frame_names_label(names, g_array_index(leaks->growths, TtGrowth, 0).stack);
+
+        g_string_printf(text, "Growing (estimated): %s, %s%s", stacks,
+                        leaks->growths->len > 1 ? "the fastest " : "", place);
+        tt_plain_paragraph(plain, text->str);
+    }
+}
+
+static void write_look(TtPlain *plain, const Leaks *leaks) {
     if (leaks->facts->has_classes) {
         g_autofree char *bytes = tt_scale_bytes(leaks->facts->scanned_bytes);
         g_autofree char *threads = tt_scale_things(leaks->facts->thread_count, "thread");
@@ -416,8 +479,12 @@ static void write_growths(TtPlain *plain, const Leaks *leaks, TtFrameNames *name
 }
 
 static void write_text(TtPlain *plain, TtJsonReport *report, const Leaks *leaks, guint top) {
+    if (get_worst(leaks)) /* its class may not be shown */
+        tt_frame_names_add_stack(report->names, get_worst(leaks)->stack);
     collect(report, leaks, top);
     write_heading(plain, leaks);
+    write_verdict(plain, leaks, report->names);
+    write_look(plain, leaks);
     write_doubts(plain, leaks);
     write_sums(plain, leaks);
     for (TtLeakClass class = 0; class < TT_LEAK_CLASSES; class ++)

@@ -26,12 +26,22 @@ static void write_frame(TtPlain *plain, const TtSnapshot *snapshot, const TtName
     tt_plain_end_line(plain);
 }
 
+/* How many frames there are up to where the program or a thread begins: all begin alike. */
+static gsize count_own(const TtNamedFrame *frames, gsize count) {
+    gsize own = count;
+
+    while (own > 0 && frames[own - 1].function && tt_label_is_start(frames[own - 1].function))
+        own--;
+    return own > 0 ? own : count;
+}
+
 void tt_stack_text_write(TtPlain *plain, TtFrameNames *names, const TtSnapshot *snapshot,
                          guint32 stack, const char *indent, gsize max) {
     gboolean is_truncated = FALSE;
     gsize count, shown;
     const TtNamedFrame *frames = tt_frame_names_get(names, stack, &count, &is_truncated);
 
+    count = is_truncated ? count : count_own(frames, count);
     shown = max > 0 ? MIN(count, max) : count;
     for (gsize i = 0; i < shown; i++) {
         tt_plain_add(plain, indent);
