@@ -55,6 +55,22 @@ static char *lives_of(Sample *sample, gboolean is_text, guint columns) {
     return read_all(fd);
 }
 
+/* Of what is alive: without its memory. */
+static char *leaks_of(Sample *sample, gboolean is_text, guint columns) {
+    int fd = memfd_create("leaks", MFD_CLOEXEC);
+    g_autoptr(TtSink) sink = tt_sink_new(fd);
+    g_autoptr(TtScan) scan = tt_scan_new(sample->snapshot, -1, NULL);
+    TtReportOptions options = {.is_text = is_text, .columns = columns};
+    TtLeaksOptions leaks = {.shows = 1u << TT_LEAK_ALIVE};
+    TtLeaksFound found;
+
+    g_assert_nonnull(scan);
+    g_assert_true(tt_report_leaks(sample->snapshot, scan, sample->symbols, &options, &leaks, sink,
+                                  &found, NULL));
+    g_assert_true(tt_sink_flush(sink, NULL));
+    return read_all(fd);
+}
+
 static void check_line(const char *line, guint columns) {
     guint used = 0;
 
@@ -97,7 +113,9 @@ static void text_keeps_to_its_columns(void) {
             g_ptr_array_add(sample->snapshot->completeness.doubts, g_strdup(texts[i]));
             g_autofree char *diff = diff_of(before, sample, TRUE, widths[j]);
             g_autofree char *lives = lives_of(sample, TRUE, widths[j]);
+            g_autofree char *leaks = leaks_of(sample, TRUE, widths[j]);
             check_text(diff, widths[j]);
+            check_text(leaks, widths[j]);
             check_text(lives, widths[j]);
             tt_snapshot_free(before);
             sample_free(sample);
@@ -115,6 +133,8 @@ static void json_reads_back(void) {
 
         g_assert_true(json_parser_load_from_data(parser, lives, -1, NULL));
         g_assert_true(json_parser_load_from_data(parser, diff, -1, NULL));
+        g_autofree char *leaks = leaks_of(sample, FALSE, 0);
+        g_assert_true(json_parser_load_from_data(parser, leaks, -1, NULL));
         tt_snapshot_free(before);
         sample_free(sample);
     }

@@ -209,6 +209,12 @@ gsize tt_snapshot_read_freed(const TtSnapshot *snapshot, gsize first, TtBlockRow
 }
 
 gsize tt_snapshot_get_freed_count(const TtSnapshot *snapshot) { return snapshot->freed->len; }
+
+const guint64 *tt_snapshot_get_moving(const TtSnapshot *snapshot G_GNUC_UNUSED, gsize *ret_count) {
+    *ret_count = 0;
+    return NULL;
+}
+
 void tt_snapshot_rewind_live(TtSnapshot *snapshot) { snapshot->next = 0; }
 
 gsize tt_snapshot_next_live(TtSnapshot *snapshot, TtBlockRow *ret_rows, gsize max) {
