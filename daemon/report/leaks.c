@@ -312,11 +312,15 @@ static void write_worst(TtPlain *plain, const Leaks *leaks, TtFrameNames *names,
     g_autofree char *place = tt_frame_names_label(names, worst->stack);
     gboolean is_all = worst->amount.blocks == leaks->found.classes[worst->class].blocks;
 
-    g_string_append_printf(text, is_all ? "All of it by %s" : "Most of it by %s", place);
-    if (!is_all)
-        add_amount(text, ": ", worst->amount);
-    if (!is_all && worst->led_to.blocks > 0)
-        add_amount(text, ", leading to ", worst->led_to);
+    if (is_all) {
+        g_string_append(text, "All of it by ");
+    } else {
+        add_amount(text, "Largest part: ", worst->amount);
+        if (worst->led_to.blocks > 0)
+            add_amount(text, ", leading to ", worst->led_to);
+        g_string_append(text, " by ");
+    }
+    g_string_append(text, place);
     tt_plain_paragraph(plain, text->str);
 }
 
@@ -338,6 +342,8 @@ static void write_verdict(TtPlain *plain, const Leaks *leaks, TtFrameNames *name
         else if (sums[TT_LEAK_DEFINITE].blocks == 0 && sums[TT_LEAK_POSSIBLE].blocks > 0)
             add_amount(text, "; possibly ", sums[TT_LEAK_POSSIBLE]);
     }
+    if (leaks->found.suppressed.blocks > 0)
+        add_amount(text, "; suppressed ", leaks->found.suppressed);
     tt_plain_paragraph(plain, text->str);
     if (worst)
         write_worst(plain, leaks, names, worst);

@@ -407,6 +407,9 @@ def commands_that_are_not_there():
     check_sentence(ttlib.ctl("run", "--record=x-%p", "--", "/bin/true"), 2, "%p")
     check_sentence(ttlib.ctl("run", "--record=-", "--", "/bin/true"), 2, "one file")
     check_sentence(ttlib.ctl("record"), 2, "record")
+    check_sentence(ttlib.ctl("leaks", "one", "two"), 2, "one TARGET")
+    check_sentence(ttlib.ctl("leaks", "one", "--", "/bin/true"), 2, "one of them")
+    check_sentence(ttlib.ctl("leaks", "--fail-on=unknown"), 2, "unknown")
     check_sentence(ttlib.ctl("run", "--view=unknown", "--svg", "--", "/bin/true"), 2, "unknown")
 
 
