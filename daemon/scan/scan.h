@@ -77,7 +77,8 @@ typedef struct TtScan TtScan;
  * @image_fd: (transfer none): protocol/image.h, of the same instant; not trusted. -1: there is none
  * @error: TT_SCAN_ERROR
  *
- * Takes memory for each live block, 64 bytes, and for as long as it runs; none of the image's own.
+ * Takes memory for each live block, some 100 bytes, for as long as it runs and beside the daemon's
+ * memory limit; none of the image's own.
  *
  * Returns: (transfer full): or %NULL with @error set
  */
