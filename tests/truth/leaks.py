@@ -6,13 +6,16 @@ looked at while it works, and must not notice; one that handles no EINTR must se
 
 import collections
 import fcntl
+import functools
 import os
+import pathlib
 import pty
 import re
 import shutil
 import signal
 import struct
 import subprocess
+import tempfile
 import termios
 
 import ttlib
@@ -51,6 +54,10 @@ KNOWN_CPP = KNOWN | {
 }
 
 
+BUILT = tempfile.TemporaryDirectory()  # outlives a case
+
+
+@functools.cache
 def build_program(compiler="cc", *flags):
     plugin = ttlib.compile_c(PLUGIN, "-shared", "-fPIC", name="plugin.so")
     source = (ttlib.SOURCE / "tests/truth/programs/leaks.c").read_text()
@@ -58,7 +65,8 @@ def build_program(compiler="cc", *flags):
     program = ttlib.compile_c(
         source, *flags, "-pthread", "-ldl", name="leaks", compiler=compiler, suffix=suffix
     )
-    return program, {"PLUGIN": plugin}
+    folder = pathlib.Path(tempfile.mkdtemp(dir=BUILT.name))
+    return shutil.copy(program, folder), {"PLUGIN": shutil.copy(plugin, folder)}
 
 
 def case_of(names):

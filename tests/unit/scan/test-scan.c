@@ -138,7 +138,8 @@ static void cut_image_is_refused(void) {
     g_autofree Image *image = known_image();
     TtAmount sums[TT_LEAK_CLASSES];
 
-    for (gsize len = 0; len < IMAGE_BYTES; len++)
+    /* At every byte of the directory, and now and then in the pages before it. */
+    for (gsize len = 0; len < IMAGE_BYTES; len += len < offsetof(Image, threads) ? 8 : 1)
         g_assert_false(is_taken(session, image_seal(image, len, IMAGE_SEALS), sums));
     tt_session_free(session);
 }
