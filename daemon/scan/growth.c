@@ -6,6 +6,7 @@
 #define SPANS 16u
 #define SPANS_MIN 12u /* that saw births */
 #define BLOCKS_MIN 12u
+#define LIFETIMES_MIN 3u /* of watching: a queue that was slow for a moment is not over so soon */
 #define HOUR_NS G_GUINT64_CONSTANT(3600000000000)
 
 /* One stack's live blocks. */
@@ -60,6 +61,7 @@ static void note_span(Site *site, const TtLive *block) {
 
 static gboolean is_growing(const Site *site) {
     return site->growth.settled.blocks >= BLOCKS_MIN &&
+           (site->end_ns - site->growth.first_ns) / LIFETIMES_MIN >= site->growth.lifetime_ns &&
            (guint)__builtin_popcount(site->spans) >= SPANS_MIN &&
            (site->spans & (3u << (SPANS - 2))) != 0;
 }

@@ -86,6 +86,35 @@ static void classes_are_those_of_the_image(void) {
     tt_session_free(session);
 }
 
+static gsize count_growing(TtSession *session) {
+    g_autoptr(TtScan) scan = scan_fd(session, -1, NULL);
+    gsize count;
+
+    tt_scan_get_growths(scan, &count);
+    tt_session_free(session);
+    return count;
+}
+
+/* Of 1000 blocks each is freed when 64 more have come; the last 64 come @slow times as slowly. */
+static TtSession *queue_new(guint slow, gboolean is_freed) {
+    TtSession *session = simple_new(NULL);
+    guint64 time_ns = 0;
+
+    for (guint i = 0; i < 1000; i++) {
+        time_ns += 1000 * (i >= 936 ? slow : 1);
+        if (i >= 64 && is_freed)
+            simple_apply(session, TT_OP_FREE, 0, time_ns, 0x100000 + 64 * (i - 64), 0);
+        simple_apply(session, TT_OP_ALLOC, 0, time_ns + 1, 0x100000 + 64 * i, 48);
+    }
+    return session;
+}
+
+static void slow_queue_does_not_grow(void) {
+    g_assert_cmpuint(count_growing(queue_new(1, FALSE)), ==, 1);
+    g_assert_cmpuint(count_growing(queue_new(1, TRUE)), ==, 0);
+    g_assert_cmpuint(count_growing(queue_new(3, TRUE)), ==, 0);
+}
+
 /* What a program says of its blocks is not to be believed either. */
 static void absurd_blocks_are_gone_through(void) {
     static const guint64 sizes[] = {0, 1, 8, 4096, 1u << 20, G_MAXINT64, G_MAXUINT64};
@@ -292,6 +321,7 @@ static void changed_bytes_are_refused_or_gone_through(void) {
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/scan/classes_are_those_of_the_image", classes_are_those_of_the_image);
+    g_test_add_func("/scan/slow_queue_does_not_grow", slow_queue_does_not_grow);
     g_test_add_func("/scan/absurd_blocks_are_gone_through", absurd_blocks_are_gone_through);
     g_test_add_func("/scan/blocks_at_the_end_of_all_addresses_are_gone_through",
                     blocks_at_the_end_of_all_addresses_are_gone_through);
