@@ -103,9 +103,8 @@ static void on_feed_ended(TtFeed *feed, gpointer data) {
     TtIntakeLink *link = data;
     GSource *source = g_idle_source_new();
 
-    (void)feed;
     /* The intake ends after its workers. */
-    tt_registry_charge_ended(((TtIntake *)g_atomic_pointer_get(&link->intake))->registry);
+    tt_registry_note_ended(((TtIntake *)g_atomic_pointer_get(&link->intake))->registry, feed);
     g_source_set_priority(source, G_PRIORITY_DEFAULT);
     g_source_set_callback(source, on_end_noticed, g_atomic_rc_box_acquire(link), unref_link);
     g_source_attach(source, link->context);

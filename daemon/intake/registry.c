@@ -2,7 +2,7 @@
 /* The list of sessions.
  *
  * Memory: those that run grow into one pool, each as far as its share of what is left. When a
- * session ends it is charged for all that it holds. The oldest that ended go
+ * session ends it is charged for all that it holds. Those that ended first go
  * where one that runs would have to shed blocks; what those that run do not use is no reason. */
 #include "intake/registry.h"
 
@@ -14,6 +14,7 @@ struct TtRegistry {
     guint ended_max;
     GMutex lock;
     GPtrArray *feeds; /* of TtFeed, oldest first */
+    GPtrArray *ended; /* those of them that ended, in that order; borrowed */
 };
 
 static void unref_feed(gpointer data) { tt_feed_unref(data); }
@@ -26,12 +27,14 @@ TtRegistry *tt_registry_new(gsize memory_limit_bytes, guint ended_max) {
     tt_pool_init(&registry->pool, memory_limit_bytes, make_room, registry);
     registry->ended_max = ended_max;
     registry->feeds = g_ptr_array_new_with_free_func(unref_feed);
+    registry->ended = g_ptr_array_new();
     g_mutex_init(&registry->lock);
     return registry;
 }
 
 void tt_registry_give_up_all(TtRegistry *registry) {
     g_mutex_lock(&registry->lock);
+    g_ptr_array_set_size(registry->ended, 0);
     g_ptr_array_set_size(registry->feeds, 0);
     tt_pool_set_kept(&registry->pool, 0);
     g_mutex_unlock(&registry->lock);
@@ -40,6 +43,7 @@ void tt_registry_give_up_all(TtRegistry *registry) {
 void tt_registry_free(TtRegistry *registry) {
     if (!registry)
         return;
+    g_ptr_array_unref(registry->ended);
     g_ptr_array_unref(registry->feeds);
     g_mutex_clear(&registry->lock);
     g_free(registry);
@@ -86,6 +90,8 @@ GPtrArray *tt_registry_list(TtRegistry *registry) {
 void tt_registry_add(TtRegistry *registry, TtFeed *feed) {
     g_mutex_lock(&registry->lock);
     g_ptr_array_add(registry->feeds, tt_feed_ref(feed));
+    if (tt_feed_has_ended(feed)) /* on its worker, already */
+        g_ptr_array_add(registry->ended, feed);
     g_mutex_unlock(&registry->lock);
 }
 
@@ -103,33 +109,32 @@ guint tt_registry_get_running_count(TtRegistry *registry) {
 static void charge_ended(TtRegistry *registry) {
     gsize kept = 0;
 
-    for (guint i = 0; i < registry->feeds->len; i++) {
-        TtFeed *feed = g_ptr_array_index(registry->feeds, i);
+    for (guint i = 0; i < registry->ended->len; i++) {
         TtSummary summary;
 
-        if (!tt_feed_has_ended(feed))
-            continue;
-        tt_feed_get_summary(feed, &summary);
+        tt_feed_get_summary(g_ptr_array_index(registry->ended, i), &summary);
         kept += (gsize)summary.state_bytes;
     }
     tt_pool_set_kept(&registry->pool, kept);
 }
 
-void tt_registry_charge_ended(TtRegistry *registry) {
+void tt_registry_note_ended(TtRegistry *registry, TtFeed *feed) {
     g_mutex_lock(&registry->lock);
+    if (g_ptr_array_find(registry->feeds, feed, NULL) &&
+        !g_ptr_array_find(registry->ended, feed, NULL))
+        g_ptr_array_add(registry->ended, feed);
     charge_ended(registry);
     g_mutex_unlock(&registry->lock);
 }
 
-/* Under the lock. Returns FALSE where none is left that ended. */
-static gboolean give_up_oldest(TtRegistry *registry) {
-    for (guint i = 0; i < registry->feeds->len; i++)
-        if (tt_feed_has_ended(g_ptr_array_index(registry->feeds, i))) {
-            g_ptr_array_remove_index(registry->feeds, i);
-            charge_ended(registry);
-            return TRUE;
-        }
-    return FALSE;
+/* Under the lock. Returns FALSE where none is left that ended. A parent began before its children
+ * and may end after them: the first that ended goes first. */
+static gboolean give_up_first(TtRegistry *registry) {
+    if (registry->ended->len == 0)
+        return FALSE;
+    g_ptr_array_remove(registry->feeds, g_ptr_array_steal_index(registry->ended, 0));
+    charge_ended(registry);
+    return TRUE;
 }
 
 /* On the worker of a session that grows. */
@@ -137,7 +142,7 @@ static gboolean make_room(gpointer data) {
     TtRegistry *registry = data;
 
     g_mutex_lock(&registry->lock);
-    gboolean is_made = give_up_oldest(registry);
+    gboolean is_made = give_up_first(registry);
     g_mutex_unlock(&registry->lock);
     return is_made;
 }
@@ -148,12 +153,8 @@ void tt_registry_set_limits(TtRegistry *registry, TtModelLimits *limits) {
 }
 
 void tt_registry_trim(TtRegistry *registry) {
-    guint ended = 0;
-
     g_mutex_lock(&registry->lock);
-    for (guint i = 0; i < registry->feeds->len; i++)
-        ended += tt_feed_has_ended(g_ptr_array_index(registry->feeds, i));
-    for (; ended > registry->ended_max; ended--)
-        give_up_oldest(registry);
+    while (registry->ended->len > registry->ended_max)
+        give_up_first(registry);
     g_mutex_unlock(&registry->lock);
 }

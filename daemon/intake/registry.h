@@ -35,10 +35,10 @@ guint tt_registry_get_running_count(TtRegistry *registry);
  * are given up for it as it grows. */
 void tt_registry_set_limits(TtRegistry *registry, TtModelLimits *limits);
 
-/* A session has ended, or what one holds that has: it is charged for that from now on. */
-void tt_registry_charge_ended(TtRegistry *registry);
+/* A session has ended, or more is known of how: it is charged for what it holds from now on. */
+void tt_registry_note_ended(TtRegistry *registry, TtFeed *feed);
 
-/* Gives up the oldest sessions that ended, beyond the number that is kept. */
+/* Gives up those that ended first, beyond the number that is kept. */
 void tt_registry_trim(TtRegistry *registry);
 
 G_END_DECLS
