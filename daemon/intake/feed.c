@@ -655,7 +655,7 @@ static void begin_session(TtFeed *feed, TtJournalEnd *end) {
 
     feed->session = tt_session_new(feed->info, &feed->limits);
     if (has_begun && feed->journal)
-        is_told = tt_journal_retell(feed->journal, feed->session, end);
+        is_told = tt_journal_retell(feed->journal, feed->session, feed->is_adopted, end);
     if (feed->journal)
         begin_journal(feed);
     if (feed->recorders)
@@ -681,7 +681,7 @@ static void begin(gpointer data) {
     for (guint i = 0; i < feed->segments->len; i++)
         tt_merger_add_segment(feed->merger, &g_array_index(feed->segments, TtSegment, i));
     if (feed->is_adopted)
-        tt_merger_resume(feed->merger, end.lane_counts);
+        tt_merger_resume(feed->merger, end.lane_counts, end.held);
     g_clear_pointer(&end.lane_counts, g_array_unref);
     if (feed->parent)
         tt_estate_settle(feed->estates, feed, feed->parent, &feed->fork);

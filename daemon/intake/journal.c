@@ -123,7 +123,8 @@ TtSessionInfo *tt_journal_read_info(TtJournal *journal) {
     return reader && tt_section_read(reader, &section) ? tt_retell_read_info(&section.steps) : NULL;
 }
 
-gboolean tt_journal_retell(TtJournal *journal, TtSession *session, TtJournalEnd *ret_end) {
+gboolean tt_journal_retell(TtJournal *journal, TtSession *session, gboolean goes_on,
+                           TtJournalEnd *ret_end) {
     g_autoptr(TtSectionReader) reader = tt_section_reader_new(journal->fd, NULL);
     g_autoptr(TtRetelling) retelling = tt_retelling_new(session, G_MAXUINT64);
     TtSection section;
@@ -133,7 +134,10 @@ gboolean tt_journal_retell(TtJournal *journal, TtSession *session, TtJournalEnd 
         journal->whole_bytes = tt_section_reader_get_position(reader);
         journal->guess = *tt_retelling_get_guess(retelling);
     }
-    (void)tt_retelling_finish(retelling);
+    if (goes_on)
+        ret_end->held = tt_retelling_steal_held(retelling);
+    else
+        (void)tt_retelling_finish(retelling);
     ret_end->stamp = tt_retelling_get_last_stamp(retelling);
     ret_end->event_count = tt_retelling_get_event_count(retelling);
     ret_end->lane_counts = tt_retelling_copy_lane_counts(retelling);

@@ -25,11 +25,14 @@ typedef struct TtJournalEnd {
     guint64 stamp;       /* of the last event */
     guint64 event_count; /* heap events told, lost ones too where that was known */
     GArray *lane_counts; /* of guint64: those of each lane of the last connection; owned */
+    GArray *held;        /* with @goes_on: told, and waiting for what follows (order.h); owned */
 } TtJournalEnd;
 
 /* Tells a new session all that the file holds, up to where it was cut. It is written on from there.
- * Returns whether it holds the session's beginning. */
-gboolean tt_journal_retell(TtJournal *journal, TtSession *session, TtJournalEnd *ret_end);
+ * @goes_on: the next event of each lane will follow. Returns whether it holds the session's
+ * beginning. */
+gboolean tt_journal_retell(TtJournal *journal, TtSession *session, gboolean goes_on,
+                           TtJournalEnd *ret_end);
 
 /* Begins to write. Returns: (transfer full): freed by the caller's tt_recorder_free */
 TtRecorder *tt_journal_record(TtJournal *journal, const TtRecorderCalls *calls, gpointer data);

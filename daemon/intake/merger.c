@@ -169,7 +169,9 @@ gsize tt_merger_drain(TtMerger *merger) {
     return copied;
 }
 
-void tt_merger_resume(TtMerger *merger, const GArray *told_counts) {
+void tt_merger_resume(TtMerger *merger, const GArray *told_counts, GArray *held) {
+    if (held)
+        tt_order_take_held(&merger->order, held);
     for (guint i = 0; i < merger->lanes->len; i++) {
         guint64 told =
             told_counts && i < told_counts->len ? g_array_index(told_counts, guint64, i) : 0;

@@ -27,8 +27,9 @@ int tt_merger_define(TtMerger *merger, const TtRawRecord *raw);
 void tt_merger_add_segment(TtMerger *merger, const TtSegment *segment);
 
 /* Goes on where an earlier daemon stood, before the first drain: @told_counts: (nullable)
- * (element-type guint64): heap events of each lane that the session knows. */
-void tt_merger_resume(TtMerger *merger, const GArray *told_counts);
+ * (element-type guint64): heap events of each lane that the session knows. @held: (nullable)
+ * (transfer full): the last of them, which wait for what follows (tt_order_steal_held). */
+void tt_merger_resume(TtMerger *merger, const GArray *told_counts, GArray *held);
 
 /* The writers are gone: what they have published is all there will be, and is merged to its end. */
 void tt_merger_finish(TtMerger *merger);

@@ -142,6 +142,22 @@ void tt_order_release(TtOrder *order, guint64 stamp) {
     memmove(items, items + at, order->count * sizeof *items);
 }
 
+GArray *tt_order_steal_held(TtOrder *order) {
+    GArray *held = g_array_new(FALSE, FALSE, sizeof(TtEvent));
+
+    g_array_append_vals(held, order->items, order->count);
+    order->count = 0;
+    return held;
+}
+
+void tt_order_take_held(TtOrder *order, GArray *held) {
+    tt_order_clear(order);
+    order->count = MIN(held->len, TT_ORDER_ITEMS);
+    if (order->count > 0)
+        memcpy(order->items, held->data, order->count * sizeof *order->items);
+    g_array_unref(held);
+}
+
 void tt_order_clear(TtOrder *order) {
     for (guint i = 0; i < order->count; i++)
         free_record(&order->items[i]);

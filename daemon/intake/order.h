@@ -29,6 +29,11 @@ void tt_order_apply(TtOrder *order, const TtEvent *items, guint count);
 /* There must be room for them: TT_ORDER_ITEMS. Their bytes are copied. */
 void tt_order_hold(TtOrder *order, const TtEvent *items, guint count);
 
+/* What is held, for another order of the same session to go on with: an array of TtEvent, to be
+ * given to tt_order_take_held. */
+GArray *tt_order_steal_held(TtOrder *order);
+void tt_order_take_held(TtOrder *order, GArray *held);
+
 /* Applies what is held up to @stamp; what follows is known by then. */
 void tt_order_release(TtOrder *order, guint64 stamp);
 

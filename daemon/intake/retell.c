@@ -411,6 +411,10 @@ gboolean tt_retelling_take(TtRetelling *retelling, TtSection *section) {
     return r >= 0 && !retelling->is_at_instant;
 }
 
+GArray *tt_retelling_steal_held(TtRetelling *retelling) {
+    return tt_order_steal_held(&retelling->order);
+}
+
 gboolean tt_retelling_finish(TtRetelling *retelling) {
     tt_order_release(&retelling->order, retelling->until_stamp);
     return !retelling->is_damaged;

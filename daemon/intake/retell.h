@@ -29,6 +29,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtRetelling, tt_retelling_free)
  * be told: the instant is reached, or the section is damaged. */
 gboolean tt_retelling_take(TtRetelling *retelling, TtSection *section);
 
+/* What waits for a RELEASE that has not come, to go on with (tt_order_take_held). Owned. */
+GArray *tt_retelling_steal_held(TtRetelling *retelling);
+
 /* Has all told been applied. FALSE: something was damaged. */
 gboolean tt_retelling_finish(TtRetelling *retelling);
 
