@@ -26,9 +26,10 @@
 #include "client/send.h"
 #include "client/sys.h"
 
-#define LOOK_EVERY_BYTES 65536u   /* untraced, of a thread, between two looks at the clock */
-#define LOOK_EVERY_NS 1000000000u /* and between two looks for a daemon */
-#define LATE_EVERY_NS 100000000u  /* and, where it has not answered yet, between two for that */
+#define LOOK_EVERY_STAMPS (1u << 22) /* some 20 ms, and as many as 70 */
+#define LOOK_EVERY_BYTES 65536u      /* untraced, of a thread, between two looks at the clock */
+#define LOOK_EVERY_NS 1000000000u    /* and between two looks for a daemon */
+#define LATE_EVERY_NS 100000000u     /* and, where it has not answered yet, between two for that */
 #define LATE_LOOKS 100u
 
 #define ROOM_BYTES (64u << 20) /* a program with less is left alone */
@@ -292,8 +293,23 @@ bool tt_session_samples(TtThread *thread, uint64_t size) {
     return true;
 }
 
+/* Untraced, a thread with large blocks comes here often, and the clock is a system call away. A
+ * stamp is not: it tells that little time has passed since any thread's last look. */
+static bool is_too_soon(void) {
+    static _Atomic uint64_t looked_at;
+    uint64_t now = tt_clock_stamp();
+
+    if (now - atomic_load_explicit(&looked_at, memory_order_relaxed) < LOOK_EVERY_STAMPS)
+        return true;
+    atomic_store_explicit(&looked_at, now, memory_order_relaxed);
+    return false;
+}
+
 /* Rarely: has a daemon come? */
 static void look_again(void) {
+    if (is_too_soon())
+        return;
+
     uint64_t now = tt_sys_monotonic_ns();
     uint64_t due = atomic_load_explicit(&next_look_ns, memory_order_relaxed);
     if (now < due ||
@@ -306,6 +322,9 @@ static void look_again(void) {
 /* Rarely: is the daemon still there that would wake us? One that ends puts its sessions to sleep.
  */
 static void look_at_sleep(void) {
+    if (is_too_soon())
+        return;
+
     uint64_t now = tt_sys_monotonic_ns();
     uint64_t due = atomic_load_explicit(&next_look_ns, memory_order_relaxed);
 
