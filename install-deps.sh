@@ -43,6 +43,7 @@ rustc               # Rust names
 strace              # tracing a traced program; counting its system calls
 gdb                 # the same under a debugger
 libjemalloc2        # another allocator than glibc's, preloaded and linked
+musl-tools          # a program of another C library below a traced one
 valgrind            # instruction counts; another allocator in place
 zstd                # reads heaptrack's recordings
 heaptrack           # the peer whose figures are compared with ours

@@ -3,8 +3,9 @@
 # Installs what is missing, builds, runs the whole test suite, and ends with one line
 # "N passed, N failed, N skipped". Exits non-zero if anything failed.
 #
-#   ./test.sh            all but the suites nightly and bench
-#   ./test.sh nightly    the suite nightly alone
+#   ./test.sh            all but the suites nightly and bench; under sanitizers what reads what
+#                        others have written; clang's warnings
+#   ./test.sh nightly    the suite nightly; all unit tests under sanitizers; all built by clang
 set -eu
 cd "$(dirname "$0")"
 
@@ -38,22 +39,26 @@ stage() {
     [ "${stages[-2]}" = --passed ]
 }
 
-# build FOLDER SETUP-WORDS…: configures, or configures anew, and compiles; warnings are errors.
-build() {
+# configure FOLDER SETUP-WORDS…: for the first time or anew; warnings are errors.
+configure() {
     local folder=$1 again=
     shift
     [ ! -f "$folder/build.ninja" ] || again=--reconfigure
-    meson setup $again --werror "$@" "$folder" && meson compile -C "$folder"
+    meson setup $again --werror "$@" "$folder"
 }
 
-# run_tests LABEL FOLDER MESON-TEST-WORDS…
+# build FOLDER SETUP-WORDS…: configures, and compiles all.
+build() { configure "$@" && meson compile -C "$1"; }
+
+# run_tests LABEL FOLDER MESON-TEST-WORDS…: compiles what they need and is not there yet. Where that
+# fails there is no log, which is a failure.
 run_tests() {
     local label=$1 folder=$2 start=$SECONDS
     shift 2
     rm -f "$folder/meson-logs/testlog.json"
     # Its result is in the log, which is counted at the end.
     # One more than there are cores: many a test waits.
-    meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes $(($(nproc) + 1)) \
+    meson test -C "$folder" --print-errorlogs --num-processes $(($(nproc) + 1)) \
         "$@" </dev/null || true
     logs+=("${label:+$label=}$folder/meson-logs/testlog.json")
     echo "${label:-tests}: $((SECONDS - start)) s"
@@ -67,15 +72,20 @@ if stage "build" build build; then
     fi
 fi
 
-if [ "${1-}" != nightly ]; then
-    export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
-    export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-    if stage "build with sanitizers" build build-sanitized \
-        -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1; then
+export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+sanitizers=(-Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1)
+if [ "${1-}" = nightly ]; then
+    if stage "build with sanitizers" build build-sanitized "${sanitizers[@]}"; then
         run_tests sanitized build-sanitized --suite unit --suite fuzz --suite sanitized
     fi
     # Its warnings do not depend on how well it optimizes.
     CC=clang stage "build by clang without a warning" build build-clang -Doptimization=0 || true
+else
+    if stage "set up with sanitizers" configure build-sanitized "${sanitizers[@]}"; then
+        run_tests sanitized build-sanitized --suite sanitized
+    fi
+    stage "no warning of clang's" tests/lib/clang-warnings.py build || true
 fi
 
 exec tests/lib/summary.py "${logs[@]}" "${stages[@]}"
