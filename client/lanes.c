@@ -6,6 +6,7 @@
 
 #include "client/connect.h"
 #include "client/lane.h"
+#include "client/pages.h"
 #include "client/probe.h"
 #include "client/record.h"
 #include "client/send.h"
@@ -61,15 +62,14 @@ int tt_lanes_add(int fd, const TtRecordLanes *lanes) {
                        .lane_count = (uint32_t)lanes->lane_count,
                        .chunks_per_lane = (uint32_t)chunks,
                        .first_lane = lane_count};
-    segment.memory = tt_sys_map_shared(fd, segment.size);
+    segment.memory = tt_pages_map_shared(fd, segment.size);
     if (segment.memory == NULL)
         goto out;
-    segment.threads = tt_sys_map_private(segment.lane_count * sizeof(TtThread));
+    segment.threads = tt_pages_map(segment.lane_count * sizeof(TtThread));
     if (segment.threads == NULL) {
         tt_sys_unmap(segment.memory, segment.size);
         goto out;
     }
-    TT_SYS3(SYS_madvise, segment.memory, segment.size, 16 /* MADV_DONTDUMP */);
 
     TtLaneControl *controls = segment.memory;
     uint8_t *chunk_memory =

@@ -9,12 +9,11 @@
 
 #include "client/sys.h"
 
-/* Maps @len bytes of zeros, or returns NULL. errno is kept. */
-static inline void *tt_pages_map(size_t len) {
-    /* Mapped without access first: after mlockall(MCL_FUTURE) it would be filled with pages and
-     * charged to the program's RLIMIT_MEMLOCK. */
-    long r = tt_sys6(SYS_mmap, 0, (long)len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                     -1, 0);
+/* Mapped without access first: after mlockall(MCL_FUTURE) it would be filled with pages and charged
+ * to the program's RLIMIT_MEMLOCK. */
+static inline void *tt_pages_map_by(int flags, int fd, size_t len) {
+    long r = tt_sys6(SYS_mmap, 0, (long)len, PROT_NONE, flags, fd, 0);
+
     if (r < 0 && r > -4096)
         return NULL;
     TT_SYS2(SYS_munlock, r, len);
@@ -24,6 +23,16 @@ static inline void *tt_pages_map(size_t len) {
     }
     TT_SYS3(SYS_madvise, r, len, MADV_DONTDUMP);
     return (void *)r;
+}
+
+/* Maps @len bytes of zeros, or returns NULL. errno is kept. */
+static inline void *tt_pages_map(size_t len) {
+    return tt_pages_map_by(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, len);
+}
+
+/* Maps what @fd is, shared. */
+static inline void *tt_pages_map_shared(int fd, size_t len) {
+    return tt_pages_map_by(MAP_SHARED, fd, len);
 }
 
 /* Makes them zeros again. */

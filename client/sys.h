@@ -42,13 +42,6 @@ static inline void *tt_sys_map_private(size_t len) {
     return r < 0 && r > -4096 ? NULL : (void *)r;
 }
 
-/* Shared memory of a descriptor, or NULL. */
-static inline void *tt_sys_map_shared(int fd, size_t len) {
-    long r = tt_sys6(SYS_mmap, 0, (long)len, 0x3, 0x1 /* SHARED */, fd, 0);
-
-    return r < 0 && r > -4096 ? NULL : (void *)r;
-}
-
 static inline int tt_sys_unmap(void *addr, size_t len) {
     return (int)TT_SYS2(SYS_munmap, addr, len);
 }
