@@ -57,9 +57,8 @@ run_tests() {
     shift 2
     rm -f "$folder/meson-logs/testlog.json"
     # Its result is in the log, which is counted at the end.
-    # One more than there are cores: many a test waits.
-    meson test -C "$folder" --print-errorlogs --num-processes $(($(nproc) + 1)) \
-        "$@" </dev/null || true
+    # Its result is in the log, which is counted at the end.
+    meson test -C "$folder" --print-errorlogs "$@" </dev/null || true
     logs+=("${label:+$label=}$folder/meson-logs/testlog.json")
     echo "${label:-tests}: $((SECONDS - start)) s"
 }
