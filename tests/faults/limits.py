@@ -6,34 +6,9 @@ processor state."""
 import ctypes
 import os
 import resource
-import subprocess
 
 import ttlib
-from ttlib import case, check, check_equal
-
-
-def left(export):
-    return sorted(b["size"] for b in export["active_allocations"] if 40000 <= b["size"] < 50000)
-
-
-def run(words, env, **options):
-    return subprocess.run(
-        [str(word) for word in words],
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=ttlib.SECONDS,
-        **options,
-    )
-
-
-def check_like(traced, alone, what=""):
-    check_equal(
-        (traced.returncode, traced.stdout, traced.stderr),
-        (alone.returncode, alone.stdout, alone.stderr),
-        what,
-    )
+from ttlib import case, check, check_equal, check_like, left, run
 
 
 # ---- A16, A17 ----

@@ -4,10 +4,9 @@
 
 import os
 import pathlib
-import subprocess
 
 import ttlib
-from ttlib import case, check, check_equal
+from ttlib import case, check, check_equal, check_like, left, run
 
 # Leaves one block of a known size; judged by the counter or by what it says.
 CHURN = r"""
@@ -22,30 +21,6 @@ int main(void) {
     return 5;
 }
 """
-
-
-def left(export):
-    return sorted(b["size"] for b in export["active_allocations"] if 40000 <= b["size"] < 50000)
-
-
-def check_like(traced, alone, what=""):
-    check_equal(
-        (traced.returncode, traced.stdout, traced.stderr),
-        (alone.returncode, alone.stdout, alone.stderr),
-        what,
-    )
-
-
-def run(words, env, **options):
-    return subprocess.run(
-        [str(word) for word in words],
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=ttlib.SECONDS,
-        **options,
-    )
 
 
 # ---- A05 ----

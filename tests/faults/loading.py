@@ -10,7 +10,7 @@ import stat
 import subprocess
 
 import ttlib
-from ttlib import case, check, check_equal
+from ttlib import case, check, check_equal, left
 
 # Leaves blocks of known sizes, and says so.
 LEAVES = r"""
@@ -27,11 +27,6 @@ int main(void) {
 }
 """
 LEFT = [40001, 40002]
-
-
-def left(export):
-    """The sizes of the blocks left, of those that a program here leaves on purpose."""
-    return sorted(b["size"] for b in export["active_allocations"] if 40000 <= b["size"] < 50000)
 
 
 def linked_flags():

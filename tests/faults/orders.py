@@ -7,13 +7,9 @@ import signal
 import subprocess
 
 import ttlib
-from ttlib import case, check, check_equal
+from ttlib import case, check, check_equal, left
 
 MILLISECOND = 1_000_000
-
-
-def left(export, low=40000, high=50000):
-    return sorted(b["size"] for b in export["active_allocations"] if low <= b["size"] < high)
 
 
 # ---- B05 ----

@@ -3,26 +3,9 @@
 """Section C: what programs start, and where they go: namespaces, other roots, other rights."""
 
 import os
-import subprocess
 
 import ttlib
-from ttlib import case, check, check_equal
-
-
-def left(export):
-    return sorted(b["size"] for b in export["active_allocations"] if 40000 <= b["size"] < 50000)
-
-
-def run(words, env, **options):
-    return subprocess.run(
-        [str(word) for word in words],
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=ttlib.SECONDS,
-        **options,
-    )
+from ttlib import case, check, check_equal, left, run
 
 
 def check_way(program, way, daemon):

@@ -280,6 +280,33 @@ class Traced:
         self.count = count
 
 
+def run(words, env, **options):
+    """Runs a program that reads nothing; returns the finished process, its output captured."""
+    return subprocess.run(
+        [str(word) for word in words],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        **options,
+    )
+
+
+def check_like(traced, alone, what=""):
+    """Both ran to the same end and said the same."""
+    check_equal(
+        (traced.returncode, traced.stdout, traced.stderr),
+        (alone.returncode, alone.stdout, alone.stderr),
+        what,
+    )
+
+
+def left(export, low=40000, high=50000):
+    """The sizes of the blocks left, of those that a program of the tests leaves on purpose."""
+    return sorted(b["size"] for b in export["active_allocations"] if low <= b["size"] < high)
+
+
 def run_traced(
     cmd, env=None, json=True, svg=False, counted=False, daemon=None, options=(), **popen_options
 ):
