@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recordings in trouble: F11, G17, H11, and what becomes of them when a program follows others."""
 
+import json
 import os
 import pathlib
 import signal
+import struct
 import subprocess
 
 import ttlib
@@ -157,23 +159,39 @@ def fault_G17_what_is_no_recording():
     check_sentence(ttlib.ctl("run", f"--record={fifo}", "--", "/bin/true", env=alone()), 125, "file")
 
 
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+def bomb_of(size):
+    """A frame of a gigabyte of nothing in 32 KiB, that says to hold @size bytes or does not say."""
+    head = b"\x00\x58" if size is None else b"\x80\x58" + struct.pack("<I", size)
+    count, len_ = 8000, 128 * 1024
+    blocks = [len_ << 3 | 1 << 1 | (i == count - 1) for i in range(count)]  # one byte, repeated
+    return ZSTD_MAGIC + head + b"".join(struct.pack("<I", b)[:3] + b"\0" for b in blocks)
+
+
 @case
 def fault_G17_bomb_is_bounded():
     """A gigabyte of nothing in a few bytes, behind a whole section or alone."""
     folder = ttlib.temp_dir()
     program = ttlib.compile_c(CHURN, "-w")
     good = record(folder, program, "1000").read_bytes()
-    bomb = subprocess.run(
-        ["sh", "-c", "head -c 1000000000 /dev/zero | zstd -c"], capture_output=True, check=True
-    ).stdout
     path = folder / "bomb"
+    path.write_bytes(bomb_of(None))
+    size = subprocess.check_output(["sh", "-c", 'zstd -dc "$1" | wc -c', "sh", path], text=True)
+    check_equal(int(size), 8000 * 128 * 1024, "the bomb's bytes")
     with ttlib.Daemon() as daemon:
-        path.write_bytes(good[:16] + bomb)
-        check_sentence(daemon.ctl("export", "--json", f"--from={path}"), 1, "recording")
-        # Between sections: nothing behind it counts.
-        path.write_bytes(good[:-40] + bomb)
-        result = daemon.ctl("export", "--json", f"--from={path}")
-        check_equal(result.returncode, 0, result.stderr)
+        for size in (None, 16 * 1024 * 1024, 1_000_000_000):
+            bomb = bomb_of(size)
+            path.write_bytes(good[:16] + bomb)
+            check_sentence(daemon.ctl("export", "--json", f"--from={path}"), 1, "recording")
+            # In the place of the last section: what is before counts, the end included.
+            path.write_bytes(good[: good.rindex(ZSTD_MAGIC)] + bomb)
+            result = daemon.ctl("export", "--json", f"--from={path}")
+            check_equal(result.returncode, 0, result.stderr)
+            export = json.loads(result.stdout)
+            check_equal(export["cumulative_allocations"], 1000, f"{size}: allocations")
+            check_equal(export["process"]["state"], "exited", f"{size}: state")
         status = pathlib.Path(f"/proc/{daemon.pid}/status").read_text()
         (peak,) = [int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line]
         check(peak < 200_000, f"the daemon took {peak} KiB")

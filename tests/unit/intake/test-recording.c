@@ -100,11 +100,15 @@ static GBytes *read_file(int fd) {
     return g_bytes_new_take(bytes, (gsize)status.st_size);
 }
 
-/* Two threads that hand blocks over so tightly that stamps precede their cause, a mark, names. */
+/* Two threads that hand blocks over so tightly that stamps precede their cause, a mark, names.
+ *
+ * The clock may be past a round's stamps when it is written. Nothing is published before all is
+ * written, or what one thread does would be merged long before what the other did earlier. */
 static void play(Place *place, Program *program, guint rounds) {
     Writer *a = &program->writers[0], *b = &program->writers[1];
     guint64 stamp = writer_stamp();
 
+    a->holds_back = b->holds_back = TRUE;
     writer_record(a, stack,
                   &(TtRecordStack){.id = TT_STACK_FIRST, .parent = TT_STACK_ROOT, .ip = 0x1234});
     writer_record(a, thread, &(TtRecordThread){.tid = a->tid, .name = {"first", 5}});
@@ -124,6 +128,9 @@ static void play(Place *place, Program *program, guint rounds) {
     }
     while (writer_stamp() < stamp)
         ;
+    a->holds_back = b->holds_back = FALSE;
+    writer_publish(a);
+    writer_publish(b);
     g_assert_true(tt_intake_add_mark(place->intake, program->id, "here", NULL));
     writer_free(a, 0x666000, writer_stamp()); /* of no block */
 }
