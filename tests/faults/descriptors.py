@@ -418,24 +418,35 @@ def check_numbers(way, states=("exited", "ended")):
     program = ttlib.compile_c(NUMBERS, "-w", "-pthread")
     limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
     options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
-    alone = subprocess.run([program, way], env=ttlib.clean_env(), preexec_fn=limit, **options)
+    options["preexec_fn"] = limit
+    alone = subprocess.run([program, way], env=ttlib.clean_env(), **options)
     if alone.returncode == 77:
         raise ttlib.Skip(f"{way} is not allowed here")
     check_equal(alone.returncode, 5, f"{way} alone: {alone.stderr}")
     for lossless in (0, 1):
-        with ttlib.Daemon("--history=1000") as daemon:
-            env = daemon.preload_env({"TT_LOSSLESS": lossless})
-            traced = subprocess.run([program, way], env=env, preexec_fn=limit, **options)
-            check_equal(
-                (traced.returncode, traced.stdout, traced.stderr), (5, alone.stdout, ""), way
-            )
-            card = daemon.sessions()[0]
-            daemon.wait_for_state(card["pid"], *states)
-            export = daemon.export(card["id"])
-            ttlib.check_books(export)
-            sizes = [block["size"] for block in export["active_allocations"]]
-            check(40001 in sizes, f"{way}: the block from before")
-            check(40002 in sizes or not export["completeness"]["exact"], f"{way}: the last block")
+        # On a busy machine a daemon may answer later than a program waits for it, which then runs
+        # untraced; not three times.
+        check(
+            any(is_seen(program, way, lossless, states, alone, options) for _ in range(3)),
+            f"{way}: no session of it",
+        )
+
+
+def is_seen(program, way, lossless, states, alone, options):
+    with ttlib.Daemon("--history=1000") as daemon:
+        env = daemon.preload_env({"TT_LOSSLESS": lossless})
+        traced = subprocess.run([program, way], env=env, **options)
+        check_equal((traced.returncode, traced.stdout, traced.stderr), (5, alone.stdout, ""), way)
+        if not daemon.sessions():
+            return False
+        card = daemon.sessions()[0]
+        daemon.wait_for_state(card["pid"], *states)
+        export = daemon.export(card["id"])
+        ttlib.check_books(export)
+        sizes = [block["size"] for block in export["active_allocations"]]
+        check(40001 in sizes, f"{way}: the block from before")
+        check(40002 in sizes or not export["completeness"]["exact"], f"{way}: the last block")
+        return True
 
 
 @case
