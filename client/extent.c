@@ -27,17 +27,10 @@ void tt_extent_init(void) {
     dl_iterate_phdr(add_tls, NULL);
 }
 
-static uint64_t thread_pointer(void) {
-    uint64_t pointer;
-
-    __asm__("mov %%fs:0, %0" : "=r"(pointer)); /* x86-64 psABI, TLS: the first word is itself */
-    return pointer;
-}
-
 static uint64_t page_of(uint64_t addr) { return addr & ~(uint64_t)(TT_PAGE_BYTES - 1); }
 
 void tt_extent_begin(TtExtent *extent, TtStackCache *cache, uint64_t slot) {
-    uint64_t pointer = thread_pointer();
+    uint64_t pointer = tt_thread_pointer();
 
     /* A cache may pass from one thread to another. */
     if (cache->thread_pointer != pointer) {

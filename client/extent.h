@@ -29,6 +29,20 @@ void tt_extent_init(void);
 /* What may be read from a stack pointer on; @slot, in use, is 8 below it. */
 void tt_extent_begin(TtExtent *extent, TtStackCache *cache, uint64_t slot);
 
+/* The thread pointer: its first word is itself (x86-64 psABI, TLS). */
+static inline uint64_t tt_thread_pointer(void) {
+    uint64_t pointer;
+
+    __asm__("mov %%fs:0, %0" : "=r"(pointer));
+    return pointer;
+}
+
+/* Is @slot known to be in the calling thread's own stack? */
+static inline bool tt_extent_is_own(const TtStackCache *cache, uint64_t slot) {
+    return slot - cache->stack_low < cache->stack_high - cache->stack_low &&
+           cache->thread_pointer == tt_thread_pointer();
+}
+
 /* A walk at @slot wants the words at @addr and at @other, both further out (and so on their way to
  * a frame there, or in it). Makes sure of both, and that what lies from @addr to the extent's new
  * end may be read. */

@@ -35,6 +35,26 @@ typedef struct TtStackStep {
     uint64_t rule; /* by which its caller was found */
 } TtStackStep;
 
+#define TT_STACK_BRANCH_BITS 5u /* sets of as many ways: 24 KiB */
+#define TT_STACK_BRANCH_WAYS 4u
+#define TT_STACK_BRANCH_WORDS 13u
+
+/* An inner part of an earlier stack (branches.h). */
+typedef struct TtStackBranch {
+    uint64_t slot; /* of its innermost frame, as are key, bp, needs_bp and node; 0: none */
+    uint64_t key, bp;
+    uint64_t join_slot, join_bp; /* of the frame that it stands on */
+    uint32_t join_node, node;
+    uint32_t epoch; /* of the last stack that it was part of */
+    uint16_t join;  /* index of that frame */
+    uint8_t word_count;
+    bool needs_bp;
+    uint16_t offsets[TT_STACK_BRANCH_WORDS]; /* of the words from the slot, and what they were */
+    uint64_t values[TT_STACK_BRANCH_WORDS];
+} TtStackBranch;
+
+_Static_assert(sizeof(TtStackBranch) == 192, "three lines, of which short ones need two");
+
 #define TT_STACK_WORDS_MAX (2 * TT_STACK_DEPTH_MAX + 64)
 
 /* The thread's last stack: every word that its walk read, and what each frame was. Owned by the
@@ -51,10 +71,12 @@ typedef struct TtStackCache {
     bool is_cut;                    /* at TT_STACK_DEPTH_MAX */
     uint64_t stack_low, stack_high; /* verified readable part of the thread's own stack */
     uint64_t thread_pointer;        /* whose stack that is */
+    uint32_t next_branch;           /* whose turn it is to make room, in any set */
     uint32_t learn_delay, learn_wait; /* captures until it is looked at again how far it reaches */
     TtStackFrame frames[TT_STACK_DEPTH_MAX + 1]; /* and one that ends every search */
     TtStackWord words[TT_STACK_WORDS_MAX + 1];   /* and one that never compares equal */
-    TtStackStep fresh[TT_STACK_DEPTH_MAX];       /* of the walk at work, innermost first */
+    TtStackBranch branches[TT_STACK_BRANCH_WAYS << TT_STACK_BRANCH_BITS];
+    TtStackStep fresh[TT_STACK_DEPTH_MAX]; /* of the walk at work, innermost first */
 } TtStackCache;
 
 /* Prepares rules, engine and intern table. In the library's constructor only (it loads the unwind

@@ -118,6 +118,22 @@ static void fault_I11_twins_in_turn(void) {
     g_assert_cmpuint(shared_base_count, >, 5);
 }
 
+/* And where the stack that they are called from is known anew before they are. */
+static void fault_I11_twins_on_a_known_stack(void) {
+    uint64_t id;
+
+    for (volatile int round = 0; round < 20; round++) {
+        void *plugin = load(round % 2 ? path_c : path_a, RTLD_NOW);
+        PluginCall *call = (PluginCall *)dlsym(plugin, "plugin_call");
+
+        leaf();
+        call(leaf, 2);
+        g_assert_cmpstr(plugin_of(last, &id), ==, round % 2 ? path_c : path_a);
+        leaf();
+        unload(plugin);
+    }
+}
+
 /* The path is the same, the file is not. */
 static void fault_B13_file_replaced(void) {
     g_autofree char *folder = g_dir_make_tmp("tt-stack-XXXXXX", NULL);
@@ -196,6 +212,7 @@ int main(int argc, char **argv) {
                     a_module_is_told_once_in_a_session);
     g_test_add_func("/stack/fault_B13_two_libraries_in_turn", fault_B13_two_libraries_in_turn);
     g_test_add_func("/stack/fault_I11_twins_in_turn", fault_I11_twins_in_turn);
+    g_test_add_func("/stack/fault_I11_twins_on_a_known_stack", fault_I11_twins_on_a_known_stack);
     g_test_add_func("/stack/fault_B13_file_replaced", fault_B13_file_replaced);
     g_test_add_func("/stack/fault_A15_another_namespace", fault_A15_another_namespace);
     return g_test_run();

@@ -163,6 +163,37 @@ static void fault_E04_other_rbp(void) {
     }
 }
 
+/* Two inner parts known on one frame, which is found again by another rbp, while what the first
+ * leads to has changed. */
+static NOINLINE void attack_earlier(void) {
+    uint64_t bp = (uint64_t)__builtin_frame_address(0), here_it_was = here(), elsewhere = here();
+    struct {
+        uint64_t bp, ip;
+    } frames[2] = {{bp, here_it_was}, {bp, here_it_was}};
+    uint32_t known[2];
+
+    for (int round = 0; round < 4; round++) {
+        frames[0].ip = here_it_was;
+        for (int i = 0; i < 4; i++) {
+            pivot(&frames[0], i % 2 ? leaf : through_plain);
+            if (i >= 2)
+                g_assert_cmpuint(last, ==, known[i % 2]);
+            known[i % 2] = last;
+        }
+        pivot(&frames[1], through_plain);
+        g_assert_cmpuint(last, ==, known[0]);
+        frames[0].ip = elsewhere;
+        pivot(&frames[0], leaf);
+        g_assert_cmpuint(last, !=, known[1]);
+    }
+    sink++;
+}
+
+static void fault_E04_earlier_stack_on_another_rbp(void) {
+    for (volatile int round = 0; round < 3; round++)
+        attack_earlier();
+}
+
 /* Numbers in rbp cost nothing: nothing out there depends on them. */
 static NOINLINE void spoil_leaf(void) {
     last = support_hook();
@@ -283,6 +314,8 @@ int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     support_init();
     g_test_add_func("/stack/fault_E04_other_rbp", fault_E04_other_rbp);
+    g_test_add_func("/stack/fault_E04_earlier_stack_on_another_rbp",
+                    fault_E04_earlier_stack_on_another_rbp);
     g_test_add_func("/stack/fault_E04_stale_return_addresses", fault_E04_stale_return_addresses);
     g_test_add_func("/stack/fault_E04_stack_of_a_thread_that_ended",
                     fault_E04_stack_of_a_thread_that_ended);
