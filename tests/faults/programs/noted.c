@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Four threads allocate, resize and free, and note each step in a file as it is done, so that
- * whoever kills them knows what they had done. Runs until it is killed.
+/* Four threads, or THREADS, allocate, resize and free, and note each step in a file as it is done,
+ * so that whoever kills them knows what they had done. Runs until it is killed.
  *
- *   noted FILE
+ *   noted FILE [hungry]
  *
  * FILE holds an array of Notes. Between two values of `steps` one call is under way: the one that
- * `next` tells. */
+ * `next` tells. Hungry, its threads rest between their steps, and once its input ends it takes
+ * memory without end. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,7 +16,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { THREADS = 4, BLOCKS = 64, NONE = 99 };
+#ifndef THREADS
+#define THREADS 4
+#endif
+
+enum { BLOCKS = 64, NONE = 99 };
 
 typedef struct Note {
     _Atomic uint64_t address, size; /* 0: no block */
@@ -28,6 +33,7 @@ typedef struct Notes {
 } Notes;
 
 static Notes *all;
+static useconds_t rest_us;
 
 static void note(Notes *notes, uint64_t k, void *block, uint64_t size) {
     atomic_store(&notes->blocks[k].address, (uint64_t)block);
@@ -64,8 +70,21 @@ static void *work(void *data) {
     for (;;) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         step(notes, seed);
+        if (rest_us > 0)
+            usleep(rest_us);
     }
     return NULL;
+}
+
+/* Past the heap: of this nothing is noted. */
+static void eat(void) {
+    char byte;
+
+    while (read(0, &byte, 1) > 0)
+        ;
+    for (;;)
+        mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,
+             0);
 }
 
 int main(int argc, char **argv) {
@@ -80,8 +99,11 @@ int main(int argc, char **argv) {
     all = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (all == MAP_FAILED)
         return 1;
+    rest_us = argc > 2 ? 10000 : 0;
     for (int i = 0; i < THREADS; i++)
         if (pthread_create(&thread, NULL, work, &all[i]) != 0)
             return 1;
+    if (argc > 2)
+        eat();
     pthread_join(thread, NULL);
 }
