@@ -262,6 +262,7 @@ def is_of_main(export, block):
 
 ODDLY = r"""
 #define _GNU_SOURCE
+#include <linux/sched.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -302,6 +303,11 @@ int main(void) {
     if (child == 0)
         be_child("clone");
     waitpid(child, NULL, 0);
+    struct clone_args how = {.exit_signal = SIGCHLD};
+    child = (pid_t)syscall(SYS_clone3, &how, sizeof how);
+    if (child == 0)
+        be_child("clone3");
+    waitpid(child, NULL, 0);
     child = clone(idle, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL);
     waitpid(child, NULL, 0);
     free(block);
@@ -316,7 +322,8 @@ def fault_C05_children_of_other_calls():
     program = ttlib.compile_c(ODDLY, "-w")
     with ttlib.Daemon() as daemon:
         lines, cards = run_family(daemon, program)
-        check_equal(len(cards), 4, "sessions: three children, none of the task that shares memory")
+        check_equal(len(cards), 5, "sessions: four children, none of the task that shares memory")
+        check_equal(len(lines), 4, "children")
         (parent,) = (card for pid, card in cards.items() if pid not in lines)
         ttlib.check_exact(daemon.export(parent["id"]))
         for pid, (word,) in lines.items():
@@ -330,6 +337,105 @@ def fault_C05_children_of_other_calls():
             check_equal(completeness["exact"], is_told, f"{word}: {completeness['doubts']}")
             if not is_told:
                 check("fork()" in completeness["doubts"][0], f"declared: {completeness['doubts']}")
+
+
+HANDLERS = r"""
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int is_within; /* a fork of the handlers' own */
+
+static void be_child(const char *word, void *block) {
+    char text[64];
+    int len = snprintf(text, sizeof text, "%d %s\n", (int)getpid(), word);
+
+    write(1, text, len);
+    free(block);
+    malloc(77777);
+    _exit(0);
+}
+
+static void fork_within(const char *word, size_t size) {
+    void *block = malloc(size);
+
+    is_within = 1;
+    pid_t child = fork();
+    if (child == 0)
+        be_child(word, block);
+    is_within = 0;
+    waitpid(child, NULL, 0);
+}
+
+static void prepare(void) {
+    if (!is_within)
+        fork_within("prepare", 41001);
+}
+static void parent(void) {
+    if (!is_within)
+        fork_within("parent", 41002);
+}
+static void child(void) {
+    if (!is_within)
+        fork_within("child", 41003);
+}
+
+/* As the last, but the child has not allocated before it forks: it is no session yet. */
+static void child_at_once(void) {
+    if (is_within)
+        return;
+    is_within = 1;
+    pid_t pid = fork();
+    if (pid == 0)
+        be_child("at_once", NULL);
+    is_within = 0;
+    waitpid(pid, NULL, 0);
+}
+
+int main(int argc, char **argv) {
+    void *block = malloc(40001);
+
+    pthread_atfork(NULL, NULL, child_at_once);
+    pthread_atfork(prepare, parent, child);
+    pid_t pid = fork();
+    if (pid == 0)
+        be_child("main", block);
+    waitpid(pid, NULL, 0);
+    free(block);
+    return 0;
+}
+"""
+
+
+@case
+def fault_C05_fork_within_handlers_of_fork():
+    """Each child has what lived at its own fork, and is the child of who forked it, or of the nearest
+    before it that is a session."""
+    program = ttlib.compile_c(HANDLERS, "-w")
+    with ttlib.Daemon() as daemon:
+        lines, cards = run_family(daemon, program)
+        (top,) = (card for pid, card in cards.items() if pid not in lines)
+        by_word = {word: cards[pid] for pid, (word,) in lines.items()}
+        want = {  # what it inherits of ours, and of that freed
+            "prepare": (top, [40001, 41001], [41001]),
+            "parent": (top, [40001, 41001, 41002], [41002]),
+            "main": (top, [40001, 41001], [40001]),
+            "child": (by_word["main"], [40001, 41001, 41003], [41003]),
+            "at_once": (top, [40001, 41001], []),
+        }
+        check_equal(sorted(by_word), sorted(want), "children")
+        for word, (parent, inherited, freed) in want.items():
+            export = daemon.export(by_word[word]["id"])
+            blocks = check_child(export, parent)
+            sizes = sorted(b["size"] for b in blocks.values() if 40000 < b["size"] < 42000)
+            check_equal(sizes, inherited, f"{word}: what it inherited")
+            died = [b["size"] for b in blocks.values() if b["died_ns"] is not None]
+            check_equal(died, freed, f"{word}: what it freed of that")
+            ttlib.check_exact(export)
+        ttlib.check_exact(daemon.export(top["id"]))
 
 
 # ---- Recordings ----
