@@ -25,9 +25,12 @@ WAYS = r"""
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +120,27 @@ static void firsts(void) {
     }
 }
 
+/* C12: one pid twice, the second time as soon as it is free. */
+static void twice(void) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        churn();
+        malloc(41000);
+        _exit(4);
+    }
+    tell("first", wait_for(pid));
+    struct clone_args how = {
+        .exit_signal = SIGCHLD, .set_tid = (uint64_t)(uintptr_t)&pid, .set_tid_size = 1};
+    pid_t again = (pid_t)syscall(SYS_clone3, &how, sizeof how);
+    if (again == 0) {
+        churn();
+        malloc(41001);
+        _exit(4);
+    }
+    need(again, "clone3");
+    tell("second", again == pid ? wait_for(again) : -1);
+}
+
 /* C13 */
 static void times(void) {
     need(unshare(CLONE_NEWTIME), "unshare");
@@ -162,6 +186,8 @@ int main(int argc, char **argv) {
         unshares();
     else if (strcmp(argv[1], "firsts") == 0)
         firsts();
+    else if (strcmp(argv[1], "twice") == 0)
+        twice();
     else if (strcmp(argv[1], "times") == 0)
         times();
     else
@@ -213,6 +239,24 @@ def fault_C12_two_first_processes():
         found = [left(daemon.export(card["id"])) for card in cards]
         for size in (41000, 41001):
             check(any(size in sizes for sizes in found), f"block of {size} bytes in {found}")
+
+
+@case
+def fault_C12_one_pid_for_two_processes():
+    """The pid finds the newest, and the books of neither hold the other's."""
+    with ttlib.Daemon("--history=500") as daemon:
+        cards = check_way(compile_ways(), "twice", daemon)
+        check_equal(len({card["id"] for card in cards}), 3, "sessions")
+        pids = [card["pid"] for card in cards]
+        (pid,) = (pid for pid in set(pids) if pids.count(pid) == 2)
+        children = [card["id"] for card in cards if card["pid"] == pid]
+        daemon.wait_for_state(pid, "exited", "ended")
+        exports = [daemon.export(number) for number in children]
+        check_equal([left(e) for e in exports], [[40001, 41000], [40001, 41001]], "left of each")
+        for export in exports:
+            ttlib.check_books(export)
+            check_equal(export["completeness"]["unknown_frees"], 0, "unknown frees")
+        check_equal(daemon.export(pid)["process"]["session"], children[1], "the newest")
 
 
 @case
