@@ -42,6 +42,15 @@ static inline const TtStackFrame *tt_branch_find_join(const TtStackCache *cache,
     return join;
 }
 
+/* Is the stack of @id walked for the second time? Most that come once do not come again. */
+static inline bool tt_branch_is_worth_it(TtStackCache *cache, uint32_t id) {
+    uint32_t *walked = &cache->walked[id % TT_STACK_WALKED];
+    bool is_again = *walked == id;
+
+    *walked = id;
+    return is_again;
+}
+
 /* Keeps the inner part of the last stack, from @ip up to the frame of index @join. A handler that
  * leaves by longjmp leaves no half of a branch behind. */
 static inline void tt_branch_keep(TtStackCache *cache, uint64_t ip, uint32_t join) {

@@ -456,7 +456,8 @@ static __attribute__((noinline)) uint32_t capture_anew(TtThread *thread, uint64_
         return TT_STACK_NONE;
 
     uint32_t id = rebuild_stack(thread, &walk, end);
-    if (end == END_JOINED && walk.asked == 0 && !walk.extent.is_foreign && id != 0)
+    if (end == END_JOINED && walk.asked == 0 && !walk.extent.is_foreign && id != 0 &&
+        tt_branch_is_worth_it(cache, id))
         tt_branch_keep(cache, ip, walk.joined);
     if (UNLIKELY(walk.extent.is_foreign && !walk.has_signal && end != END_ODD && id != 0))
         tt_extent_learn(cache, slot, cache->frames[DEPTH_MAX - 1].slot, cache->is_whole);

@@ -38,6 +38,7 @@ typedef struct TtStackStep {
 #define TT_STACK_BRANCH_BITS 5u /* sets of as many ways: 24 KiB */
 #define TT_STACK_BRANCH_WAYS 4u
 #define TT_STACK_BRANCH_WORDS 13u
+#define TT_STACK_WALKED 256u
 
 /* An inner part of an earlier stack (branches.h). */
 typedef struct TtStackBranch {
@@ -75,6 +76,7 @@ typedef struct TtStackCache {
     uint32_t learn_delay, learn_wait; /* captures until it is looked at again how far it reaches */
     TtStackFrame frames[TT_STACK_DEPTH_MAX + 1]; /* and one that ends every search */
     TtStackWord words[TT_STACK_WORDS_MAX + 1];   /* and one that never compares equal */
+    uint32_t walked[TT_STACK_WALKED]; /* ids of stacks walked anew, at their remainders */
     TtStackBranch branches[TT_STACK_BRANCH_WAYS << TT_STACK_BRANCH_BITS];
     TtStackStep fresh[TT_STACK_DEPTH_MAX]; /* of the walk at work, innermost first */
 } TtStackCache;

@@ -74,9 +74,9 @@ static uint64_t cost(Way way, unsigned depth) {
 
     support_thread()->stack.frame_count = 0;
     memset(support_thread()->stack.branches, 0, sizeof support_thread()->stack.branches);
-    /* Each round captures the other stack and then the one that counts, from one call. */
-    for (unsigned i = 0; i < 4; i++) {
-        bool is_last = i == 3, is_other = way != SAME && i % 2 == 0;
+    /* Each other round captures the other stack and then the one that counts, from one call. */
+    for (unsigned i = 0; i < 8; i++) {
+        bool is_last = i == 7, is_other = way != SAME && i % 2 == 0;
         unsigned inner = outer == 0 ? 0 : depth - outer;
 
         if (way == ANEW)
