@@ -8,14 +8,18 @@
 #include <fcntl.h>
 #include <libunwind.h>
 #include <link.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "client/extent.h"
 #include "client/glibc.h"
+#include "client/import.h"
 #include "client/levels.h"
 #include "client/object.h"
+#include "client/readable.h"
 #include "client/rules.h"
 #include "client/sys.h"
 
@@ -32,7 +36,6 @@
 #define MARK_REGISTER(n) (((uint64_t)(0x4100 + (n)) << 48) + MARK_MIDDLE)
 #define MARK_READ(n) (((uint64_t)(0x4200 + (n)) << 48) + MARK_MIDDLE)
 #define READS_MAX 64u
-#define PAGES 16u
 
 /* Not in its headers. */
 typedef int SearchTable(unw_addr_space_t space, unw_word_t ip, unw_dyn_info_t *table,
@@ -56,8 +59,7 @@ typedef struct Work {
     uint64_t ip;     /* of the first frame */
     uint64_t reads[READS_MAX];
     unsigned read_count;
-    uint64_t pages[PAGES]; /* proven readable in this visit; page + 1, 0: none */
-    uint64_t key, bits;    /* tt_engine_learn: of the rule */
+    uint64_t key, bits; /* tt_engine_learn: of the rule */
     uint32_t epoch;
     uint64_t target_sp; /* tt_engine_ask */
     TtFrameState caller;
@@ -67,7 +69,7 @@ typedef struct Work {
 static Work work;
 static unw_addr_space_t space;
 static uint8_t *scratch_top;
-static _Atomic uint32_t owner; /* tid of whoever is in the engine */
+static _Atomic uint64_t owner; /* thread pointer of whoever is in the engine */
 static _Atomic bool is_lost;
 
 /* Stores the callee-saved registers, the stack pointer after return and the return address in
@@ -107,26 +109,13 @@ __asm__(".pushsection .text\n"
         ".size tt_engine_switch, . - tt_engine_switch\n"
         ".popsection\n");
 
-/* Reads what can be read. */
-static bool read_real(uint64_t addr, uint64_t *ret_value) {
-    for (uint64_t at = addr; at < addr + 8; at = (at | (TT_PAGE_BYTES - 1)) + 1) {
-        uint64_t page = at / TT_PAGE_BYTES;
-        uint64_t *known = &work.pages[page % PAGES];
-        if (*known != page + 1 && !tt_probe_page(at))
-            return false;
-        *known = page + 1;
-    }
-    memcpy(ret_value, (const void *)addr, 8);
-    return true;
-}
-
 static int access_mem(unw_addr_space_t as, unw_word_t addr, unw_word_t *value, int is_write,
                       void *arg) {
     (void)as, (void)arg;
     if (is_write)
         return -UNW_EINVAL;
     if (!work.is_probing || addr >> 48 == 0)
-        return read_real(addr, value) ? 0 : -UNW_EINVAL;
+        return tt_readable_get(addr, value) ? 0 : -UNW_EINVAL;
 
     unsigned i = 0;
     while (i < work.read_count && work.reads[i] != addr)
@@ -202,8 +191,9 @@ static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *r
 
     uint64_t table = (uint64_t)object.dlfo_eh_frame;
     uint64_t end = (uint64_t)object.dlfo_map_end;
-    if (table < (uint64_t)object.dlfo_map_start || table + 12 > end || !read_real(table, &head) ||
-        !read_real(table + 4, &more))
+    tt_readable_set_object((uint64_t)object.dlfo_map_start, end);
+    if (table < (uint64_t)object.dlfo_map_start || table + 12 > end ||
+        !tt_readable_get(table, &head) || !tt_readable_get(table + 4, &more))
         return -UNW_ENOINFO;
     uint64_t encoding = head >> 8 & 0xff; /* of the pointer to .eh_frame: any of four bytes */
     if ((head & 0xff) != EH_FRAME_HDR_VERSION || (encoding & 0x0f & ~0x08u) != ENCODING_UDATA4 ||
@@ -281,6 +271,13 @@ static void close_pipe(int fds[2]) {
     tt_sys_close(fds[1]);
 }
 
+/* It blocks signals round each of its locks, three or four times a step: whoever enters has blocked
+ * them already. */
+static int leave_mask(int how, const sigset_t *set, sigset_t *ret_old) {
+    (void)how, (void)set, (void)ret_old;
+    return 0;
+}
+
 static int find_free_number(int from) {
     while (TT_SYS2(SYS_fcntl, from, F_GETFD) >= 0)
         from++;
@@ -310,6 +307,8 @@ int tt_engine_init(void) {
             return -ENOSYS;
         memcpy((uint8_t *)&unwind + functions[i].offset, &address, sizeof address);
     }
+
+    (void)tt_import_replace((void *)unwind.step, "sigprocmask", (void *)leave_mask);
 
     uint8_t *memory = tt_sys_map_private(SCRATCH_BYTES + TT_PAGE_BYTES);
     if (memory == NULL)
@@ -343,8 +342,8 @@ static bool enter(uint64_t *ret_mask) {
     if (space == NULL || tt_is_sealed_now() || atomic_load_explicit(&is_lost, memory_order_relaxed))
         return false;
     tt_sys_block_signals(ret_mask);
-    uint32_t self = tt_sys_gettid();
-    for (uint32_t who = 0; !atomic_compare_exchange_strong_explicit(
+    uint64_t self = tt_thread_pointer();
+    for (uint64_t who = 0; !atomic_compare_exchange_strong_explicit(
              &owner, &who, self, memory_order_acquire, memory_order_relaxed);
          who = 0) {
         uint64_t now = tt_sys_monotonic_ns();
@@ -357,7 +356,7 @@ static bool enter(uint64_t *ret_mask) {
         wait_a_little(round++);
     }
     work.read_count = 0;
-    memset(work.pages, 0, sizeof work.pages);
+    tt_readable_begin(tt_epoch_now());
     work.has_table = false;
     return true;
 }
@@ -448,13 +447,14 @@ static bool is_indirect_call(const uint8_t *modrm, unsigned len) {
            1 + has_sib + displacement == len;
 }
 
-bool tt_engine_is_call_before(uint64_t addr) {
+/* Does a call end at @addr? @can_read: is a page readable? */
+static bool is_call_before(uint64_t addr, bool can_read(uint64_t addr)) {
     uint8_t code[8] = {0};
     uint64_t page = (addr - 1) & ~(uint64_t)(TT_PAGE_BYTES - 1);
 
-    if (addr < TT_PAGE_BYTES || addr >= TT_USER_END || !tt_probe_page(page))
+    if (addr < TT_PAGE_BYTES || addr >= TT_USER_END || !can_read(page))
         return false;
-    uint64_t from = addr - 8 < page && !tt_probe_page(addr - 8) ? page : addr - 8;
+    uint64_t from = addr - 8 < page && !can_read(addr - 8) ? page : addr - 8;
     memcpy(code + 8 - (addr - from), (const void *)from, addr - from);
     if (code[3] == 0xe8 || code[3] == 0xcc)
         return true;
@@ -463,6 +463,8 @@ bool tt_engine_is_call_before(uint64_t addr) {
             return true;
     return false;
 }
+
+bool tt_engine_is_call_before(uint64_t addr) { return is_call_before(addr, tt_probe_page); }
 
 /* On the scratch stack. */
 static void learn(void) {
@@ -475,7 +477,7 @@ static void learn(void) {
     work.bits = compute();
     TtRuleKind kind = tt_rule_kind(work.bits);
     if (!is_exact && kind != TT_RULE_END && kind != TT_RULE_SIGNAL &&
-        !tt_engine_is_call_before(addr))
+        !is_call_before(addr, tt_readable_page))
         work.bits = tt_rule_make(TT_RULE_WRONG, 0, 0);
     work.bits |= (uint64_t)work.epoch << 32;
     tt_rules_put(work.key, work.bits);
