@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Children of one parent are served one after another. Side by side, all would wait until the last
+ * is served, and each would hold a part of its blocks meanwhile: a hundred that end at once would
+ * share the memory of the daemon in their first moment, where one after another each has room for
+ * all, and gives it to the next when it has ended. The instant of each is kept when it comes. */
 #include "intake/estate.h"
 
 #define PIECE_BYTES ((gsize)256 << 10)
@@ -94,27 +98,45 @@ static void run_take(gpointer data) {
     tt_worker_send(tt_feed_get_worker(estate->parent), run_bequeath, estate, NULL);
 }
 
-static void write_piece(TtEstate *estate) {
-    if (!estate->bequest)
-        estate->bequest = tt_bequest_new(tt_feed_get_session(estate->parent), &estate->instant);
-    estate->is_last = !tt_bequest_write(estate->bequest, estate->records, PIECE_BYTES);
+/* Keeps the instant, and has the child line up. Returns whether its turn has come. */
+static gboolean line_up(TtEstate *estate) {
+    GQueue *heirs = tt_feed_get_heirs(estate->parent);
+
+    estate->bequest = tt_bequest_new(tt_feed_get_session(estate->parent), &estate->instant);
+    g_queue_push_tail(heirs, estate);
+    return heirs->length == 1;
+}
+
+/* It has all: the next one's turn. */
+static void leave_line(TtEstate *estate) {
+    GQueue *heirs = tt_feed_get_heirs(estate->parent);
+
+    g_clear_pointer(&estate->bequest, tt_bequest_free);
+    if (g_queue_peek_head(heirs) != estate)
+        return; /* it was closed before it lined up */
+    g_queue_pop_head(heirs);
+    if (!g_queue_is_empty(heirs))
+        tt_worker_send(tt_feed_get_worker(estate->parent), run_bequeath, g_queue_peek_head(heirs),
+                       NULL);
 }
 
 /* On the parent's worker. */
 static void run_bequeath(gpointer data) {
     TtEstate *estate = data;
 
-    if (is_closed(estate)) {
-        estate->is_last = TRUE;
-    } else if (!estate->bequest &&
-               !tt_feed_catch_up(estate->parent, g_get_monotonic_time() + TURN_US, NULL)) {
-        retry(estate->parent, on_retry_bequeath, estate);
-        return;
-    } else {
-        write_piece(estate);
+    estate->is_last = is_closed(estate);
+    if (!estate->is_last && !estate->bequest) {
+        if (!tt_feed_catch_up(estate->parent, g_get_monotonic_time() + TURN_US, NULL)) {
+            retry(estate->parent, on_retry_bequeath, estate);
+            return;
+        }
+        if (!line_up(estate))
+            return;
     }
+    if (!estate->is_last)
+        estate->is_last = !tt_bequest_write(estate->bequest, estate->records, PIECE_BYTES);
     if (estate->is_last)
-        g_clear_pointer(&estate->bequest, tt_bequest_free);
+        leave_line(estate);
     tt_worker_send(tt_feed_get_worker(estate->child), run_take, estate, NULL);
 }
 

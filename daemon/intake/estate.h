@@ -21,7 +21,7 @@ typedef struct TtEstates {
 void tt_estates_init(TtEstates *estates);
 void tt_estates_clear(TtEstates *estates);
 
-/* Has those under way dropped, and waits until they are: a message or two. */
+/* Has those under way dropped, and waits until they are: a message or two each. */
 void tt_estates_close(TtEstates *estates);
 
 /* Asks for what @child inherits of @parent; both are referenced while it is under way. The child's

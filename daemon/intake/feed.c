@@ -79,6 +79,7 @@ struct TtFeed {
     TtFeed *parent; /* until it is asked */
     TtForkInstant fork;
     TtEstates *estates;
+    GQueue heirs; /* of TtEstate, each of which refers to it */
 
     /* Shared. */
     GMutex lock;
@@ -775,6 +776,8 @@ TtWorker *tt_feed_get_worker(const TtFeed *feed) { return feed->worker; }
 guint64 tt_feed_get_order(const TtFeed *feed) { return feed->order; }
 
 TtSession *tt_feed_get_session(TtFeed *feed) { return feed->session; }
+
+GQueue *tt_feed_get_heirs(TtFeed *feed) { return &feed->heirs; }
 
 gboolean tt_feed_has_ended(TtFeed *feed) {
     g_mutex_lock(&feed->lock);

@@ -84,6 +84,9 @@ gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp);
 
 TtSession *tt_feed_get_session(TtFeed *feed);
 
+/* The children that inherit of it, in the order in which they are served: estate.c's. */
+GQueue *tt_feed_get_heirs(TtFeed *feed);
+
 /* Its recording's disk is slower than it: bring nothing more for a moment. */
 gboolean tt_feed_is_behind(const TtFeed *feed);
 

@@ -26,7 +26,9 @@ def run_family(daemon, program, *words, env=None, seconds=ttlib.SECONDS):
         pid, *values = line.split()
         lines.setdefault(int(pid), []).extend(values)
     ttlib.wait_for(
-        lambda: all(card["state"] != "running" for card in daemon.sessions()), "all have ended"
+        lambda: all(card["state"] != "running" for card in daemon.sessions()),
+        "all have ended",
+        seconds,
     )
     return lines, {card["pid"]: card for card in daemon.sessions()}
 
@@ -438,6 +440,61 @@ def fault_C05_fork_within_handlers_of_fork():
         ttlib.check_exact(daemon.export(top["id"]))
 
 
+# ---- C17 ----
+
+AT_ONCE = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BLOCKS 20000
+#define CHILDREN 40
+
+static void *blocks[BLOCKS];
+
+int main(void) {
+    int ends[2];
+    char byte;
+
+    pipe(ends);
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = malloc(24);
+    for (int i = 0; i < CHILDREN; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            close(ends[1]);
+            read(ends[0], &byte, 1); /* until all are there */
+            free(blocks[i]);
+            _exit(0);
+        }
+        dprintf(1, "%d\n", (int)child);
+    }
+    close(ends[1]);
+    while (wait(NULL) > 0)
+        ;
+    return 0;
+}
+"""
+
+
+@case
+def fault_C17_children_at_once_have_each_block():
+    """There is room for what a few inherit, and each gives it to the next when it has ended."""
+    program = ttlib.compile_c(AT_ONCE, "-w", "-O1")
+    with ttlib.Daemon("--memory-limit=16M") as daemon:
+        lines, cards = run_family(daemon, program)
+        ended = [card for pid, card in cards.items() if pid in lines]
+        print(f"# {len(ended)} of {len(lines)} children are kept")
+        check(ended, "some are kept")
+        for card in ended[:4]:
+            export = daemon.export(card["id"])
+            blocks = inherited_of(export)
+            check(export["inherited_blocks"] >= 20000, "inherited")
+            check_equal(len(blocks), export["inherited_blocks"], "inherited blocks that are listed")
+            ttlib.check_books(export)
+
+
 # ---- Recordings ----
 
 
@@ -546,7 +603,8 @@ if "nightly" in sys.argv[1:]:
             with open(f"/proc/{daemon.pid}/status") as status:
                 (peak,) = (int(s.split()[1]) << 10 for s in status if s.startswith("VmHWM"))
             print(f"# {len(cards)} sessions are kept, {peak >> 20} MiB at most")
-            check(peak < 2 * limit, f"{peak} bytes of the daemon's")
+            # Its own code and threads are not in the limit.
+            check(peak < limit + (32 << 20), f"{peak} bytes of the daemon's")
             for card in cards.values():
                 check(card["live_blocks"] > 1_900_000, f"sums of {card}")
 
