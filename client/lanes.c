@@ -180,6 +180,9 @@ static void note_fork(void) {
             if (thread == tt_self.thread && thread->busy_frame > TT_BUSY_OPERATOR)
                 fork_note.was_in_hook = true;
         }
+    /* Nothing has happened in it yet, and it has what it inherited itself. */
+    if (fork_note.last_stamp == 0)
+        fork_note.last_stamp = fork_note.token;
 }
 
 void tt_lanes_after_fork(void) {

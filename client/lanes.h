@@ -22,7 +22,7 @@ void tt_lanes_after_fork(void);
 
 /* What the copy of the parent's lanes that a forked child has says of the fork. */
 typedef struct TtForkNote {
-    uint64_t last_stamp; /* of the events published before it; 0: none, or no fork */
+    uint64_t last_stamp; /* of what was published before it, or the token; 0: neither, or no fork */
     uint64_t token;      /* of the fork, as the parent tells it; 0: it does not know of it */
     uint32_t others;     /* threads that may have been in a call; with a token */
     bool was_in_hook;    /* a handler forked, and the child may go on in the hook */

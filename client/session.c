@@ -240,8 +240,12 @@ static void before_fork(void) {
     uint64_t mask;
 
     /* Where no system call is allowed any more, the child is not traced. */
-    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) <= TT_GATE_SHUT ||
-        tt_is_sealed_now())
+    if (!tt_session.is_ready || tt_session.is_barred || tt_is_sealed_now())
+        return;
+    /* A child that has done nothing yet: its own child's parent is it, not its parent. */
+    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) == TT_GATE_FORKED)
+        begin_as_child();
+    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) <= TT_GATE_SHUT)
         return;
     tt_lock_take(&tt_gate.lock, &mask);
     tt_self.fork_others = tt_lanes_count_others(tt_sys_gettid());

@@ -260,6 +260,53 @@ def is_of_main(export, block):
     return "main" in ttlib.functions_of(export, block["stack"])
 
 
+# Two forks in a row: the first child has called nothing yet when it makes the second.
+IN_A_ROW = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void *blocks[100];
+
+int main(void) {
+    for (int i = 0; i < 100; i++)
+        blocks[i] = malloc(100 + i);
+    if (fork() == 0) {
+        pid_t grandchild = fork();
+        if (grandchild == 0) {
+            free(blocks[0]);
+            _exit(0);
+        }
+        dprintf(1, "%d %d\n", (int)getpid(), (int)grandchild);
+        waitpid(grandchild, NULL, 0);
+        malloc(77777);
+        _exit(0);
+    }
+    wait(NULL);
+    return 0;
+}
+"""
+
+
+@case
+def fault_C02_child_forks_before_its_first_call():
+    program = ttlib.compile_c(IN_A_ROW, "-w", "-O1")
+    with ttlib.Daemon() as daemon:
+        lines, cards = run_family(daemon, program)
+        ((child, (grandchild,)),) = lines.items()
+        check_equal(len(cards), 3, "sessions")
+        (first,) = (card for pid, card in cards.items() if pid not in (child, int(grandchild)))
+        for pid, parent in ((child, first), (int(grandchild), cards[child])):
+            export = daemon.export(cards[pid]["id"])
+            blocks = check_child(export, parent)
+            ttlib.check_exact(export)
+            sizes = sorted(b["size"] for b in blocks.values() if is_of_main(export, b))
+            check_equal(sizes, [100 + i for i in range(100)], "what both inherit")
+            children = [r["pid"] for r in export["process"]["related"] if r["relation"] == "child"]
+            check_equal(children, [int(grandchild)] if pid == child else [], "children")
+
+
 # ---- C05 ----
 
 ODDLY = r"""
@@ -385,7 +432,7 @@ static void child(void) {
         fork_within("child", 41003);
 }
 
-/* As the last, but the child has not allocated before it forks: it is no session yet. */
+/* As the last, but the child has not allocated before it forks. */
 static void child_at_once(void) {
     if (is_within)
         return;
@@ -414,8 +461,7 @@ int main(int argc, char **argv) {
 
 @case
 def fault_C05_fork_within_handlers_of_fork():
-    """Each child has what lived at its own fork, and is the child of who forked it, or of the nearest
-    before it that is a session."""
+    """Each child has what lived at its own fork, and is the child of who forked it."""
     program = ttlib.compile_c(HANDLERS, "-w")
     with ttlib.Daemon() as daemon:
         lines, cards = run_family(daemon, program)
@@ -426,7 +472,7 @@ def fault_C05_fork_within_handlers_of_fork():
             "parent": (top, [40001, 41001, 41002], [41002]),
             "main": (top, [40001, 41001], [40001]),
             "child": (by_word["main"], [40001, 41001, 41003], [41003]),
-            "at_once": (top, [40001, 41001], []),
+            "at_once": (by_word["main"], [40001, 41001], []),
         }
         check_equal(sorted(by_word), sorted(want), "children")
         for word, (parent, inherited, freed) in want.items():
