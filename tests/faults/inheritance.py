@@ -63,10 +63,13 @@ CHURN = r"""
 
 static struct { void *volatile ptr; volatile size_t size; } table[THREADS][SLOTS];
 static volatile int is_over;
+static pthread_barrier_t all_are_known; /* a thread before its first call is in none */
 
 static void *churn(void *number) {
     unsigned lot = 12345u + (unsigned)(size_t)number;
 
+    free(malloc(1));
+    pthread_barrier_wait(&all_are_known);
     while (!is_over) {
         for (int k = 0; k < 20; k++) {
             unsigned i = (lot = lot * 1103515245u + 12345u) >> 16 & (SLOTS - 1);
@@ -105,8 +108,10 @@ int main(int argc, char **argv) {
     pipe(ends);
     pipe(turn);
     write(turn[1], "x", 1);
+    pthread_barrier_init(&all_are_known, NULL, THREADS + 1);
     for (long i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, churn, (void *)i);
+    pthread_barrier_wait(&all_are_known);
     for (int i = 0; i < atoi(argv[1]); i++) {
         pid_t child = fork();
         if (child == 0) {
