@@ -82,6 +82,7 @@ class Heap:
             self.live[addr].is_inherited = True
             self.live_bytes += block.size
         self.inherited = list(self.live.values())
+        self.note_peak()
 
     def scope(self, tid, path):
         """The part of a path that is known."""
