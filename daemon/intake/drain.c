@@ -110,6 +110,12 @@ void tt_lane_wake_writer(TtLane *lane) {
     syscall(SYS_futex, &control->reader_waits, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
+static void tell_position(TtLane *lane) {
+    /* Pairs with the acquire in tt_send_has_room. */
+    atomic_store_explicit(&lane->control->read_position, lane->position, memory_order_release);
+    tt_lane_wake_writer(lane);
+}
+
 gsize tt_lane_drain(TtLane *lane, TtDrain *drain) {
     if (lane->is_damaged)
         return 0;
@@ -139,11 +145,8 @@ gsize tt_lane_drain(TtLane *lane, TtDrain *drain) {
         copy_piece(lane, len);
     }
     lane->is_complete = lane->position == published;
-    if (lane->position > start) {
-        /* Pairs with the acquire in tt_send_has_room. */
-        atomic_store_explicit(&lane->control->read_position, lane->position, memory_order_release);
-        tt_lane_wake_writer(lane);
-    }
+    if (lane->position > start)
+        tell_position(lane);
     return (gsize)(lane->position - start);
 }
 
@@ -348,11 +351,20 @@ static gboolean read_head(const TtLane *lane, guint64 number, TtChunkHead *ret_h
     return ret_head->magic == TT_CHUNK_MAGIC && ret_head->number == number;
 }
 
-/* The chunk in which the first event lies that is not known; or the oldest there is. Nothing where
- * @last is none. The writer may be about to begin the one after @last. */
-static guint64 find_chunk(const TtLane *lane, guint64 last, guint64 told_count) {
+/* The oldest chunk of which the writer keeps off while @last is its last. It may be about to begin
+ * the next, over the oldest in the ring, but where that is still to be read: then it waits. */
+static guint64 oldest_chunk(const TtLane *lane, guint64 last) {
     guint64 ring_chunks = lane->ring_bytes / TT_CHUNK_BYTES;
-    guint64 oldest = tt_saturating_sub(last + 2, ring_chunks), number = last;
+    guint64 read = atomic_load_explicit(&lane->control->read_position, memory_order_relaxed);
+    gboolean is_full = last + 1 >= tt_saturating_add(read / TT_CHUNK_BYTES, ring_chunks);
+
+    return tt_saturating_sub(last + (is_full ? 1 : 2), ring_chunks);
+}
+
+/* The chunk in which the first event lies that is not known; or the oldest there is. Nothing where
+ * @last is none. */
+static guint64 find_chunk(const TtLane *lane, guint64 last, guint64 told_count) {
+    guint64 oldest = oldest_chunk(lane, last), number = last;
     TtChunkHead head;
 
     if (!read_head(lane, last, &head))
@@ -402,7 +414,9 @@ static void begin_again(TtLane *lane, TtDrain *drain, guint64 told_count) {
     lane->piece_end = piece->position + piece->len;
     if (!begin_chunk(lane, drain, piece))
         close_damaged(lane, drain);
-    else if (lane->owed_count == 0)
+    else if (lane->owed_count > 0) /* at the time that the chunk begins with */
+        lane->last_stamp = MIN(lane->reader.head.base_stamp, tt_stamp_clock_now(&drain->clock));
+    else
         skip_events(lane, drain, tt_saturating_sub(told_count, lane->reader.head.events_before));
 }
 
@@ -428,8 +442,10 @@ void tt_lane_resume(TtLane *lane, TtDrain *drain, guint64 told_count) {
         while (lane->pieces.length > 0)
             free_first_piece(lane, drain);
     } while (TRUE);
-    if (number == G_MAXUINT64)
+    if (number == G_MAXUINT64) {
         close_damaged(lane, drain);
-    else
-        begin_again(lane, drain, told_count);
+        return;
+    }
+    tell_position(lane); /* a writer whose ring was full has nothing more to wait for */
+    begin_again(lane, drain, told_count);
 }

@@ -407,6 +407,62 @@ def fault_H14_restarted_under_load_with_the_descriptor_store():
         check_nothing_lost(shift, export)
 
 
+FILLING = r"""
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* A few calls, and after a byte of input more than lanes hold. FILE tells how many. */
+int main(int argc, char **argv) {
+    int fd = open(argv[1], O_RDWR);
+    volatile uint64_t *count = mmap(NULL, 8, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    char byte;
+
+    for (*count = 0; *count < 5000; ++*count)
+        free(malloc(100));
+    read(0, &byte, 1);
+    for (; *count < 200000; ++*count)
+        free(malloc(100));
+    malloc(40001);
+    return 5;
+}
+"""
+
+
+@case
+def fault_H14_lanes_are_full_before_the_next_daemon_comes():
+    """What waits in them is all that there was: the program stands still meanwhile."""
+    program = ttlib.compile_c(FILLING, "-w", "-O1")
+    path = ttlib.temp_dir() / "count"
+    path.write_bytes(bytes(8))
+    count = lambda: struct.unpack("=Q", path.read_bytes())[0]
+    manager = Manager(f"--journal={ttlib.temp_dir() / 'journal'}")
+    manager.start()
+    env = manager.client.preload_env({"TT_LOSSLESS": 1})
+    process = subprocess.Popen([program, path], env=env, stdin=subprocess.PIPE)
+    ttlib.at_end(process.kill)
+    ttlib.wait_for(lambda: count() == 5000, "its first calls")
+    manager.stop()
+    process.stdin.write(b"x")
+    process.stdin.flush()
+
+    def is_waiting():
+        with open(f"/proc/{process.pid}/stat") as stat:
+            return count() > 10000 and stat.read().rpartition(")")[2].split()[0] == "S"
+
+    ttlib.wait_for(is_waiting, "its lanes are full")
+    manager.start()
+    check_equal(process.wait(ttlib.SECONDS), 5)
+    manager.client.wait_for_state(process.pid, "exited", "ended")
+    export = manager.client.export(process.pid)
+    ttlib.check_exact(export)
+    ttlib.check_books(export)
+    check_equal(export["cumulative_allocations"], 200001, "allocations")
+    manager.close()
+
+
 @case
 def fault_H13_killed_under_load_with_the_descriptor_store():
     """kill -9: what was read and not yet written is in the lanes still, or is declared."""
