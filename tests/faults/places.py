@@ -3,6 +3,7 @@
 """Section C: what programs start, and where they go: namespaces, other roots, other rights."""
 
 import os
+import subprocess
 
 import ttlib
 from ttlib import case, check, check_equal, left, run
@@ -10,11 +11,12 @@ from ttlib import case, check, check_equal, left, run
 
 def check_way(program, way, daemon):
     """As untraced; returns the sessions of the program's own image."""
-    alone = run([program, way], ttlib.clean_env())
+    folder = ttlib.temp_dir()
+    alone = run([program, way], ttlib.clean_env(), cwd=folder)
     if alone.returncode == 77:
         raise ttlib.Skip(f"{way}: not allowed here: {alone.stderr.strip()}")
     check_equal(alone.returncode, 5, f"{way} alone: {alone.stderr}")
-    traced = run([program, way], daemon.preload_env({"TT_LOSSLESS": 1}))
+    traced = run([program, way], daemon.preload_env({"TT_LOSSLESS": 1}), cwd=folder)
     check_equal(
         (traced.returncode, traced.stdout, traced.stderr), (5, alone.stdout, alone.stderr), way
     )
@@ -161,7 +163,7 @@ static void times(void) {
 
 /* C14 */
 static void moves(void) {
-    char folder[] = "/tmp/tt-root-XXXXXX";
+    char folder[] = "root-XXXXXX";
 
     need(unshare(CLONE_NEWNS | CLONE_NEWNET), "unshare");
     mkdtemp(folder);
@@ -281,6 +283,37 @@ def fault_C14_another_root_and_other_rights():
         export = check_last(daemon, card)
         (block,) = [b for b in export["active_allocations"] if b["size"] == 40002]
         check_equal(ttlib.functions_of(export, block["stack"])[0], "main", "modules keep their names")
+
+
+@case
+def fault_C14_the_daemon_restarts_where_it_cannot_be_reached():
+    """What cannot come back goes on without us, asks rarely, and says nothing."""
+    ttlib.need("strace")
+    program = ttlib.build("moved.c")
+    trace = ttlib.temp_dir() / "trace"
+    daemon = ttlib.Daemon().start()
+    env = daemon.preload_env()
+    preload = f"LD_PRELOAD={env.pop('LD_PRELOAD')}"
+    process = subprocess.Popen(
+        ["strace", "-f", "-o", trace, "-e", "trace=socket,connect", "-E", preload]
+        + [program, ttlib.temp_dir(), "2500"],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if process.stdout.readline() != "moved\n":
+        daemon.stop()
+        raise ttlib.Skip(f"it may not go elsewhere: {process.communicate()[1].strip()}")
+    (card,) = [c for c in daemon.sessions() if c["exe"] == str(program)]
+    daemon.kill()
+    with ttlib.Daemon(folder=daemon.folder):
+        output, errors = process.communicate("go\n", timeout=ttlib.SECONDS)
+    check_equal((process.returncode, output, errors), (5, "done\n", ""), f"of {card['pid']}")
+    calls = trace.read_text().splitlines()
+    tries = [call for call in calls if "connect(" in call and "= 0" not in call]
+    check(1 <= len(tries) <= 4, f"{len(tries)} tries in two and a half seconds: {tries[:5]}")
 
 
 # ---- C10 ----

@@ -482,6 +482,39 @@ def fault_H13_killed_under_load_with_the_descriptor_store():
 
 
 @case
+def fault_C14_restarted_behind_one_that_has_gone_elsewhere():
+    """Its connection serves the next daemon, and its modules keep their names."""
+    program = ttlib.build("moved.c")
+    manager = Manager("--history=1000", f"--journal={ttlib.temp_dir() / 'journal'}")
+    manager.start()
+    process = subprocess.Popen(
+        [program, ttlib.temp_dir(), "100"],
+        env=manager.client.preload_env({"TT_LOSSLESS": 1}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    ttlib.at_end(process.kill)
+    if process.stdout.readline() != "moved\n":
+        raise ttlib.Skip(f"it may not go elsewhere: {process.communicate()[1].strip()}")
+    manager.stop()
+    manager.start()
+    output, errors = process.communicate("go\n", timeout=ttlib.SECONDS)
+    check_equal((process.returncode, output, errors), (5, "done\n", ""))
+    manager.client.wait_for_state(process.pid, "exited", "ended")
+    export = manager.client.export(process.pid)
+    ttlib.check_exact(export)
+    ttlib.check_books(export)
+    check_equal(ttlib.left(export), [40001, 40002])
+    for block in export["active_allocations"]:
+        if block["size"] in (40001, 40002):
+            name = ttlib.functions_of(export, block["stack"])[0]
+            check_equal(name, "main", f"of {block['size']} bytes")
+    manager.close()
+
+
+@case
 def fault_F11_program_dies_while_no_daemon_is_there():
     """Its lanes are read by the next one."""
     manager = Manager(f"--journal={ttlib.temp_dir() / 'journal'}")
