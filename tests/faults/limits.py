@@ -283,7 +283,7 @@ def fault_A25_odd_state_of_the_processor():
     alone = run([program], ttlib.clean_env())
     check_equal(alone.returncode, 5, alone.stderr)
     for env in ({}, {"TT_SAMPLE": 1000}, {"TT_FREE_STACKS": 1}):
-        with ttlib.Daemon() as daemon:
+        with ttlib.Daemon("--history=1000") as daemon:
             check_like(run([program], daemon.preload_env(env)), alone, f"{env}")
             (card,) = daemon.sessions()
             export = daemon.export(card["id"])

@@ -65,7 +65,9 @@ def alone():
 
 
 def export_from(recording, *words):
-    result = ttlib.ctl("export", *words, "--json", f"--from={recording}", env=alone())
+    """By a daemon of its own; of millions of blocks that the program freed it keeps few."""
+    with ttlib.Daemon("--history=1000") as daemon:
+        result = daemon.ctl("export", *words, "--json", f"--from={recording}")
     check_equal(result.returncode, 0, f"export --from: {result.stderr}")
     path = ttlib.temp_dir() / "told.json"
     path.write_text(result.stdout)
@@ -115,7 +117,7 @@ def fault_F11_daemon_and_program_killed_together():
 def a_killed_program_is_told_to_its_last_event():
     program = ttlib.compile_c(CHURN, "-w")
     recording = ttlib.temp_dir() / "recording"
-    with ttlib.Daemon() as daemon:
+    with ttlib.Daemon("--history=1000") as daemon:
         recorder = subprocess.Popen(
             [ttlib.TT_CTL, "record", recording],
             env=daemon.env(),
