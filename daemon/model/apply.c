@@ -2,16 +2,16 @@
 /* Applies heap events: the daemon's hot path.
  *
  * With a million live blocks neither the index nor the records are in the cache, so an event would
- * wait for memory three times in a row: for the cell, for the record that it names, for that one's
- * site. A batch is therefore gone through at three distances: far ahead the cell is asked for,
- * nearer the record, and when the event is applied both are there. What is rare is out of line;
- * nothing is allocated but when something grows. */
+ * wait for memory three times in a row: for its line of the index, for the record that it names,
+ * for that one's site. A batch is therefore gone through at three distances: far ahead the line is
+ * asked for, nearer the record, and when the event is applied both are there. What is rare is out
+ * of line; nothing is allocated but when something grows. */
 #include "model/deaths.h"
 
-#define CELL_AHEAD 24u
+#define LINE_AHEAD 24u
 #define RECORD_AHEAD 12u
 #define SITE_AHEAD 4u
-#define RING 32u /* leaves of the events underway: a power of two, more than CELL_AHEAD */
+#define RING 32u /* leaves of the events underway: a power of two, more than LINE_AHEAD */
 
 #define HINDSIGHT_EVENTS 512u /* how far ahead the cause of an impossible event is looked for */
 #define PLAIN_BITS 47u        /* no address or size of a program of this machine has more */
@@ -24,6 +24,7 @@ typedef struct Birth {
     guint32 parent;
     guint16 thread;
     gboolean has_shrunk; /* its size was more than sums can hold */
+    gboolean is_claimed; /* its place, by tt_leaf_claim() */
 } Birth;
 
 /* ---- Order ---- */
@@ -58,26 +59,25 @@ static gboolean let_death_come_first(TtSession *session, guint32 slot, guint16 t
 
 /* Takes the block that starts where the event says out of the index. Returns its slot, or 0. */
 static inline guint32 take_out(TtSession *session, const TtEvent *event, guint32 leaf) {
-    guint32 *link;
+    guint32 slot;
 
     if (G_UNLIKELY(leaf == 0))
         leaf = tt_index_find_leaf(&session->index, event->addr);
-    link = leaf ? tt_index_find_link(&session->index, leaf, event->addr) : NULL;
-    if (G_UNLIKELY(!link) && let_birth_come_first(session, event)) {
+    slot = leaf ? tt_index_find_in_leaf(&session->index, leaf, event->addr) : 0;
+    if (G_UNLIKELY(!slot) && let_birth_come_first(session, event)) {
         leaf = tt_index_find_leaf(&session->index, event->addr);
-        link = leaf ? tt_index_find_link(&session->index, leaf, event->addr) : NULL;
+        slot = leaf ? tt_index_find_in_leaf(&session->index, leaf, event->addr) : 0;
     }
-    if (G_UNLIKELY(!link)) {
+    if (G_UNLIKELY(!slot)) {
         tt_session_free_unknown(session, event);
         return 0;
     }
 
-    guint32 slot = *link;
     TtBlock *block = tt_blocks_get(&session->blocks, slot);
     if (G_UNLIKELY(block->flags & TT_BLOCK_HAS_NESTED))
         tt_index_remove(&session->index, slot);
     else
-        tt_index_unlink(&session->index, leaf, link, block);
+        tt_index_unlink(&session->index, leaf, slot, block);
     return slot;
 }
 
@@ -126,7 +126,10 @@ static inline void prepare_birth(TtSession *session, Birth *birth, const TtEvent
     }
     birth->leaf = leaf ? leaf : tt_index_find_leaf(&session->index, birth->addr);
     birth->site = tt_sites_get_number(&session->sites, event->stack);
-    if (!tt_index_is_clear(&session->index, birth->leaf, birth->addr, birth->size))
+    birth->is_claimed =
+        G_LIKELY(birth->leaf != 0) &&
+        tt_leaf_claim(tt_index_get_leaf(&session->index, birth->leaf), birth->addr, birth->size);
+    if (G_UNLIKELY(!birth->is_claimed))
         make_room(session, birth, keep_inside);
 }
 
@@ -204,6 +207,8 @@ static inline guint32 enter_birth(TtSession *session, const Birth *birth) {
         .site_or_extras = birth->site,
     };
     tt_leaf_link(tt_index_get_leaf(&session->index, leaf), block, slot);
+    if (G_UNLIKELY(!birth->is_claimed))
+        tt_index_settle_link(&session->index, block, birth->parent == 0);
     return slot;
 }
 
@@ -290,6 +295,7 @@ void tt_session_reopen(TtSession *session, guint16 thread) {
         }
     }
     tt_leaf_link(tt_index_get_leaf(&session->index, leaf), block, slot);
+    tt_index_settle_link(&session->index, block, parent == 0);
     tt_index_adopt(&session->index, slot);
 }
 
@@ -403,32 +409,33 @@ static gboolean let_death_come_first(TtSession *session, guint32 slot, guint16 t
 
 /* ---- Batches ---- */
 
-/* Asks for the cell and the bits round an event's address. Returns the leaf, or 0. */
-static inline guint32 ask_for_cell(const TtSession *session, const TtEvent *event) {
+/* Asks for the lines of an event. A birth is compared with what ends just before it, and marks its
+ * own end; the line of its address is nearly always that of the one or the other. Returns the leaf,
+ * or 0. */
+static inline guint32 ask_for_lines(const TtSession *session, const TtEvent *event) {
     guint32 number = tt_index_find_leaf(&session->index, event->addr);
 
     if (number) {
-        TtLeaf *leaf = tt_index_get_leaf(&session->index, number);
+        TtLine *lines = tt_index_get_leaf(&session->index, number)->lines;
+        guint64 at = event->addr % (1u << TT_LEAF_SHIFT);
+        guint64 before = at - MIN(at, 1u << TT_CELL_SHIFT);
+        guint64 end = MIN(at + event->size, (1u << TT_LEAF_SHIFT) - 1); /* a death has no size */
 
-        /* The start before may stand in the line before. */
-        __builtin_prefetch(tt_leaf_get_cell(leaf, event->addr), 1);
-        __builtin_prefetch((const char *)tt_leaf_get_cell(leaf, event->addr) - 32, 1);
-        __builtin_prefetch(tt_leaf_get_word(leaf, event->addr), 1);
+        __builtin_prefetch(&lines[before >> TT_LINE_SHIFT], 1);
+        __builtin_prefetch(&lines[end >> TT_LINE_SHIFT], 1);
     }
     return number;
 }
 
-/* Asks for the record nearest at or before an event's address: for a death its own, for a birth the
- * one that it is compared with. Always inline, because gcc takes a function that only prefetches
- * for one without effect and drops its calls. */
+/* Asks for the record of a block that is to die; a birth needs no other's. Always inline, because
+ * gcc takes a function that only prefetches for one without effect and drops its calls. */
 static inline __attribute__((always_inline)) void
 ask_for_record(const TtSession *session, const TtEvent *event, guint32 leaf) {
-    if (leaf == 0)
+    if (leaf == 0 || event->op == TT_OP_ALLOC)
         return;
 
-    guint granule = (event->addr >> 4) % (TT_LEAF_CELLS * 2);
-    guint32 slot = tt_leaf_nearest_before(tt_index_get_leaf(&session->index, leaf), granule, TRUE);
-    const TtBlock *block = tt_blocks_get(&session->blocks, slot);
+    TtLine *line = tt_leaf_get_line(tt_index_get_leaf(&session->index, leaf), event->addr);
+    const TtBlock *block = tt_blocks_get(&session->blocks, tt_line_get_cell(line, event->addr));
     /* Every other record lies across two lines. */
     __builtin_prefetch(block, 1);
     __builtin_prefetch((const char *)block + sizeof *block - 1, 1);
@@ -447,7 +454,8 @@ static inline __attribute__((always_inline)) void ask_for_site(TtSession *sessio
     } else {
         if (leaf == 0)
             return;
-        guint32 slot = *tt_leaf_get_cell(tt_index_get_leaf(&session->index, leaf), event->addr);
+        TtLine *line = tt_leaf_get_line(tt_index_get_leaf(&session->index, leaf), event->addr);
+        guint32 slot = tt_line_get_cell(line, event->addr);
         if (slot == 0)
             return;
         site = tt_blocks_get(&session->blocks, slot)->site_or_extras;
@@ -482,13 +490,13 @@ static inline __attribute__((always_inline)) void apply_batch(TtSession *session
                                                               TtEvent *known, gsize ahead,
                                                               gboolean is_sampled) {
     guint32 leaves[RING];
-    gsize cell = 0, record = 0, site = 0;
+    gsize line = 0, record = 0, site = 0;
 
     session->known_end = known ? known + count + ahead : NULL;
     session->next_event = NULL;
     for (gsize i = 0; i < count; i++) {
-        for (; cell < count && cell < i + CELL_AHEAD; cell++)
-            leaves[cell % RING] = ask_for_cell(session, &events[cell]);
+        for (; line < count && line < i + LINE_AHEAD; line++)
+            leaves[line % RING] = ask_for_lines(session, &events[line]);
         for (; record < count && record < i + RECORD_AHEAD; record++)
             ask_for_record(session, &events[record], leaves[record % RING]);
         for (; site < count && site < i + SITE_AHEAD; site++)

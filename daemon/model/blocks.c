@@ -5,7 +5,8 @@
 
 void tt_blocks_init(TtBlocks *blocks, gsize max_bytes, TtBudget *budget) {
     *blocks = (TtBlocks){.end = 1, .slot_limit = 1, .budget = budget};
-    tt_reserve_init(&blocks->records, MIN(max_bytes, (gsize)G_MAXINT32 * sizeof(TtBlock)), budget);
+    tt_reserve_init(&blocks->records, MIN(max_bytes, ((gsize)TT_SLOT_MAX + 1) * sizeof(TtBlock)),
+                    budget);
     tt_extras_pool_init(&blocks->extras, max_bytes, budget);
 }
 
@@ -18,10 +19,12 @@ void tt_blocks_clear(TtBlocks *blocks) {
 }
 
 G_GNUC_NO_INLINE gboolean tt_blocks_grow(TtBlocks *blocks) {
-    if (!tt_reserve_grow(&blocks->records, ((gsize)blocks->end + 1) * sizeof(TtBlock)))
+    if (blocks->end > TT_SLOT_MAX ||
+        !tt_reserve_grow(&blocks->records, ((gsize)blocks->end + 1) * sizeof(TtBlock)))
         return FALSE;
 
-    gsize slot_limit = blocks->records.committed_bytes / sizeof(TtBlock);
+    gsize slot_limit =
+        MIN(blocks->records.committed_bytes / sizeof(TtBlock), (gsize)TT_SLOT_MAX + 1);
     gsize words = (slot_limit + 63) / 64;
     if (words > blocks->used_words) {
         gsize room = MAX(words, blocks->used_words * 2);

@@ -2,8 +2,8 @@
 /* The records of blocks: live ones, and dead ones that a pin still sees. A block is known by its
  * slot, which does not change while it lives; slots are reused, ids never.
  *
- * A record is 40 bytes. With the index (index.h: 4 bytes for each 32 of address space and a little)
- * a live block of 150 bytes costs 63 in all. */
+ * A record is 40 bytes. With the index (leaf.h: 65 bytes for each 512 of address space) a live
+ * block of 150 bytes costs 62 in all. */
 #pragma once
 
 #include "model/extras.h"
@@ -33,6 +33,10 @@ typedef struct TtBlock {
 
 G_STATIC_ASSERT(sizeof(TtBlock) == 40);
 
+/* As many bits as the index has for one. */
+#define TT_SLOT_BITS 28
+#define TT_SLOT_MAX ((1u << TT_SLOT_BITS) - 1)
+
 #define TT_TICKS_MAX (((guint64)1 << 56) - 1)
 #define TT_ID_MAX (((guint64)1 << 48) - 1)
 
@@ -40,7 +44,7 @@ typedef struct TtBlocks {
     TtReserve records;
     TtExtrasPool extras;
     TtBudget *budget;
-    guint32 end;        /* first slot never used; 0 is none */
+    guint32 end;        /* first slot never used, at most TT_SLOT_MAX + 1; 0 is none */
     guint32 slot_limit; /* slots that have memory */
     guint32 first_free;
     guint64 *used; /* a bit a slot, so that readers pass quickly over what is free */

@@ -125,7 +125,7 @@ guint32 tt_index_ensure_leaf(TtIndex *index, guint64 addr) {
     else
         index->first_free_leaf = leaf->next;
 
-    /* Free leaves are empty: nothing else is to be cleared. */
+    /* Free leaves are empty, and have no ends: nothing else is to be cleared. */
     leaf->key = addr >> TT_LEAF_SHIFT;
     leaf->is_suspect = FALSE;
     guint at = leaf->key % TT_SPAN_LEAVES;
@@ -133,14 +133,6 @@ guint32 tt_index_ensure_leaf(TtIndex *index, guint64 addr) {
     span->present[at / 64] |= (guint64)1 << (at % 64);
     span->leaf_count++;
     return number;
-}
-
-static gboolean leaf_is_empty(const TtLeaf *leaf) {
-    guint64 any = 0;
-
-    for (guint i = 0; i < TT_LEAF_WORDS; i++)
-        any |= leaf->starts[i];
-    return any == 0;
 }
 
 static void remove_leaf(TtIndex *index, guint32 number) {
@@ -152,6 +144,7 @@ static void remove_leaf(TtIndex *index, guint32 number) {
     span->present[at / 64] &= ~((guint64)1 << (at % 64));
     if (--span->leaf_count == 0)
         remove_span(index, span);
+    tt_leaf_drop_ends(leaf, 0, TT_LEAF_GRANULES);
     leaf->next = index->first_free_leaf;
     index->first_free_leaf = number;
 }
@@ -163,23 +156,37 @@ void tt_index_tidy(TtIndex *index) {
 
         index->first_suspect = leaf->next;
         leaf->is_suspect = FALSE;
-        if (leaf_is_empty(leaf))
+        if (leaf->started == 0)
             remove_leaf(index, number);
     }
 }
 
-G_GNUC_NO_INLINE void tt_index_settle_unlink(TtIndex *index, guint32 leaf, guint64 addr) {
+/* Whether a block of the chain that begins with @slot starts in the granule of @addr. */
+static gboolean has_start(const TtIndex *index, guint32 slot, guint64 addr) {
+    for (; slot; slot = tt_blocks_get(index->blocks, slot)->next)
+        if (tt_blocks_get(index->blocks, slot)->addr >> TT_GRANULE_SHIFT ==
+            addr >> TT_GRANULE_SHIFT)
+            return TRUE;
+    return FALSE;
+}
+
+G_GNUC_NO_INLINE void tt_index_unlink_slowly(TtIndex *index, guint32 leaf, guint32 slot) {
+    const TtBlock *block = tt_blocks_get(index->blocks, slot);
     TtLeaf *at = tt_index_get_leaf(index, leaf);
+    TtLine *line = tt_leaf_get_line(at, block->addr);
+    guint32 before = tt_line_get_cell(line, block->addr);
 
-    for (guint32 slot = *tt_leaf_get_cell(at, addr); slot;) {
-        const TtBlock *block = tt_blocks_get(index->blocks, slot);
-
-        if (block->addr >> 4 == addr >> 4) /* another starts in the same 16 bytes */
-            return;
-        slot = block->next;
+    if (before == slot) {
+        tt_line_set_cell(line, block->addr, block->next);
+    } else {
+        while (tt_blocks_get(index->blocks, before)->next != slot)
+            before = tt_blocks_get(index->blocks, before)->next;
+        tt_blocks_get(index->blocks, before)->next = block->next;
     }
-    *tt_leaf_get_word(at, addr) &= ~((guint64)1 << ((addr >> 4) % 64));
-    if (!at->is_suspect && leaf_is_empty(at)) {
+    if (has_start(index, tt_line_get_cell(line, block->addr), block->addr))
+        return;
+    tt_leaf_unset_start(at, block->addr);
+    if (at->started == 0 && !at->is_suspect) {
         at->is_suspect = TRUE;
         at->next = index->first_suspect;
         index->first_suspect = leaf;
@@ -188,67 +195,57 @@ G_GNUC_NO_INLINE void tt_index_settle_unlink(TtIndex *index, guint32 leaf, guint
 
 /* ---- The nearest starts ---- */
 
+/* The address at which a granule of a leaf begins. */
+static guint64 granule_addr(const TtLeaf *leaf, guint granule) {
+    return (leaf->key << TT_LEAF_SHIFT) + ((guint64)granule << TT_GRANULE_SHIFT);
+}
+
 /* The first block of a leaf that starts in [from, to); @from lies in the leaf. Records beyond are
  * not looked at: they are not in the cache. */
-static guint32 first_in_leaf(const TtIndex *index, const TtLeaf *leaf, guint64 from, guint64 to) {
-    guint granule = (from >> 4) % (TT_LEAF_CELLS * 2);
-    guint word = granule / 64;
-    guint64 bits = leaf->starts[word] & (G_MAXUINT64 << (granule % 64));
+static guint32 first_in_leaf(const TtIndex *index, TtLeaf *leaf, guint64 from, guint64 to) {
+    guint end = (to - 1 - granule_addr(leaf, 0)) >> TT_LEAF_SHIFT ? TT_LEAF_GRANULES
+                                                                  : tt_leaf_granule(to - 1) + 1;
 
-    for (;;) {
-        for (; bits; bits &= bits - 1) {
-            guint64 start =
-                (leaf->key << (TT_LEAF_SHIFT - 4)) + word * 64 + (guint64)__builtin_ctzll(bits);
-            guint32 first = 0;
+    for (guint at = tt_leaf_next_start(leaf, tt_leaf_granule(from), end); at < end;
+         at = tt_leaf_next_start(leaf, at + 1, end)) {
+        guint64 start = granule_addr(leaf, at);
+        guint32 first = 0;
 
-            if (start << 4 >= to)
-                return 0;
-            /* Of those in these 16 bytes. */
-            for (guint32 slot = leaf->cells[start / 2 % TT_LEAF_CELLS]; slot;) {
-                const TtBlock *block = tt_blocks_get(index->blocks, slot);
+        /* Of those in this granule. */
+        for (guint32 slot = tt_line_get_cell(tt_leaf_get_line(leaf, start), start); slot;) {
+            const TtBlock *block = tt_blocks_get(index->blocks, slot);
 
-                if (block->addr >> 4 == start && block->addr >= from &&
-                    (!first || block->addr < tt_blocks_get(index->blocks, first)->addr))
-                    first = slot;
-                slot = block->next;
-            }
-            if (first)
-                return tt_blocks_get(index->blocks, first)->addr < to ? first : 0;
+            if (tt_leaf_granule(block->addr) == at && block->addr >= from &&
+                (!first || block->addr < tt_blocks_get(index->blocks, first)->addr))
+                first = slot;
+            slot = block->next;
         }
-        if (++word == TT_LEAF_WORDS)
-            return 0;
-        bits = leaf->starts[word];
+        if (first)
+            return tt_blocks_get(index->blocks, first)->addr < to ? first : 0;
     }
+    return 0;
 }
 
 /* The last block of a leaf that starts at @until or before; @until lies in the leaf. */
-static guint32 last_in_leaf(const TtIndex *index, const TtLeaf *leaf, guint64 until) {
-    guint granule = (until >> 4) % (TT_LEAF_CELLS * 2);
-    guint word = granule / 64;
-    guint64 bits = leaf->starts[word] & (G_MAXUINT64 >> (63 - granule % 64));
+static guint32 last_in_leaf(const TtIndex *index, TtLeaf *leaf, guint64 until) {
+    guint behind = tt_leaf_granule(until) + 1;
 
-    for (;;) {
-        while (bits) {
-            guint highest = 63 - (guint)__builtin_clzll(bits);
-            guint64 start = (leaf->key << (TT_LEAF_SHIFT - 4)) + word * 64 + highest;
-            guint32 last = 0;
+    while ((behind = tt_leaf_previous_start(leaf, behind)) > 0) {
+        guint64 start = granule_addr(leaf, --behind);
+        guint32 last = 0;
 
-            for (guint32 slot = leaf->cells[start / 2 % TT_LEAF_CELLS]; slot;) {
-                const TtBlock *block = tt_blocks_get(index->blocks, slot);
+        for (guint32 slot = tt_line_get_cell(tt_leaf_get_line(leaf, start), start); slot;) {
+            const TtBlock *block = tt_blocks_get(index->blocks, slot);
 
-                if (block->addr >> 4 == start && block->addr <= until &&
-                    (!last || block->addr > tt_blocks_get(index->blocks, last)->addr))
-                    last = slot;
-                slot = block->next;
-            }
-            if (last)
-                return last;
-            bits &= ~((guint64)1 << highest);
+            if (tt_leaf_granule(block->addr) == behind && block->addr <= until &&
+                (!last || block->addr > tt_blocks_get(index->blocks, last)->addr))
+                last = slot;
+            slot = block->next;
         }
-        if (word-- == 0)
-            return 0;
-        bits = leaf->starts[word];
+        if (last)
+            return last;
     }
+    return 0;
 }
 
 /* The first leaf after the one of @addr, or 0. */
@@ -360,9 +357,8 @@ static guint32 parent_of(const TtIndex *index, const TtBlock *block) {
 
 guint32 tt_index_find_start(const TtIndex *index, guint64 addr) {
     guint32 leaf = tt_index_find_leaf(index, addr);
-    guint32 *link = leaf ? tt_index_find_link(index, leaf, addr) : NULL;
 
-    return link ? *link : 0;
+    return leaf ? tt_index_find_in_leaf(index, leaf, addr) : 0;
 }
 
 guint32 tt_index_find_inside(const TtIndex *index, guint64 addr) {
@@ -406,6 +402,30 @@ guint32 tt_index_find_conflict(const TtIndex *index, guint64 addr, guint64 size,
     }
     *ret_parent = slot;
     return 0;
+}
+
+G_GNUC_NO_INLINE void tt_index_settle_link(TtIndex *index, const TtBlock *block, gboolean is_top) {
+    guint64 last_addr = tt_block_get_end(block) - 1;
+    guint64 first = block->addr >> TT_GRANULE_SHIFT, last = last_addr >> TT_GRANULE_SHIFT;
+    guint32 number = tt_index_find_leaf(index, block->addr);
+
+    while (number) {
+        TtLeaf *leaf = tt_index_get_leaf(index, number);
+        guint64 begin = leaf->key * TT_LEAF_GRANULES; /* numbers of all granules there are */
+
+        if (begin > last)
+            break;
+        tt_leaf_drop_ends(leaf, (guint)(MAX(first, begin) - begin),
+                          (guint)(MIN(last, begin + TT_LEAF_GRANULES) - begin));
+        number = next_leaf(index, leaf->key << TT_LEAF_SHIFT);
+    }
+
+    guint64 behind = tt_block_end_of(last_addr | ((1u << TT_GRANULE_SHIFT) - 1), 1);
+    if (!is_top || next_start(index, block->addr + 1, behind))
+        return;
+    number = tt_index_find_leaf(index, last_addr);
+    if (number)
+        tt_leaf_set_end(tt_index_get_leaf(index, number), tt_leaf_granule(last_addr));
 }
 
 static void set_parent(TtIndex *index, TtBlock *block, guint32 parent) {
@@ -455,7 +475,7 @@ void tt_index_remove(TtIndex *index, guint32 slot) {
 
     if (block->flags & TT_BLOCK_HAS_NESTED)
         reparent_inside(index, slot, slot, parent_of(index, block));
-    tt_index_unlink(index, leaf, tt_index_find_link(index, leaf, block->addr), block);
+    tt_index_unlink(index, leaf, slot, block);
     block->flags &= ~(guint64)(TT_BLOCK_IS_NESTED | TT_BLOCK_HAS_NESTED);
 }
 

@@ -3,12 +3,12 @@
  *
  * Address space is cut into cells of 32 bytes, which is the least distance of two blocks of glibc's
  * malloc. A cell holds the slot of the block that starts in it; where several do (other allocators,
- * reported blocks) they are chained through their records. Beside the cells a bit for every 16
- * bytes says whether a block starts there, so that the nearest start to either side is found
- * without walking. Only starts are entered: a block costs the same whatever its size.
+ * reported blocks) they are chained through their records. Beside the cells stand a few bits that
+ * say where blocks start and end, so that most births need no other block's record (leaf.h). A
+ * block is entered where it starts, and its end is marked: it costs the same whatever its size.
  *
- *   addr:   63 … 25              24 … 15             14 … 10       9 … 5          4 … 0
- *           span, by hash table  leaf of the span    word of bits  cell (14 … 5)  in the cell
+ *   addr:   63 … 25              24 … 15             14 … 9            8 … 5           4 … 0
+ *           span, by hash table  leaf of the span    line of the leaf  cell of a line  in the cell
  *
  * A leaf (32 KiB of addresses) exists only while blocks start in it, a span (32 MiB) while it has
  * leaves. That bounds what hostile addresses cost to one leaf and one span for each block.
@@ -18,27 +18,12 @@
  * block round an address is the nearest start before it or one of that block's parents. */
 #pragma once
 
-#include "model/blocks.h"
+#include "model/leaf.h"
 
 G_BEGIN_DECLS
 
-#define TT_CELL_SHIFT 5
-#define TT_LEAF_SHIFT 15
 #define TT_SPAN_SHIFT 25
-#define TT_LEAF_CELLS (1u << (TT_LEAF_SHIFT - TT_CELL_SHIFT))
-#define TT_LEAF_WORDS (1u << (TT_LEAF_SHIFT - 10))
 #define TT_SPAN_LEAVES (1u << (TT_SPAN_SHIFT - TT_LEAF_SHIFT))
-
-typedef struct TtLeaf {
-    guint64 key;        /* addr >> TT_LEAF_SHIFT */
-    guint32 next;       /* in the list of free leaves, or of suspects */
-    guint32 is_suspect; /* became empty and is looked at by tt_index_tidy */
-    guint64 reserved[6];
-    guint64 starts[TT_LEAF_WORDS];
-    guint32 cells[TT_LEAF_CELLS];
-} TtLeaf;
-
-G_STATIC_ASSERT(sizeof(TtLeaf) == 64 + 256 + 4096);
 
 typedef struct TtSpan {
     guint64 key; /* addr >> TT_SPAN_SHIFT */
@@ -88,26 +73,19 @@ static inline guint32 tt_index_find_leaf(const TtIndex *index, guint64 addr) {
     }
 }
 
-static inline guint32 *tt_leaf_get_cell(TtLeaf *leaf, guint64 addr) {
-    return &leaf->cells[(addr >> TT_CELL_SHIFT) % TT_LEAF_CELLS];
-}
+/* Returns the slot of the block that starts at @addr, which is in this leaf, or 0. */
+static inline guint32 tt_index_find_in_leaf(const TtIndex *index, guint32 leaf, guint64 addr) {
+    TtLeaf *at = tt_index_get_leaf(index, leaf);
+    guint32 slot = tt_line_get_cell(tt_leaf_get_line(at, addr), addr);
 
-static inline guint64 *tt_leaf_get_word(TtLeaf *leaf, guint64 addr) {
-    return &leaf->starts[(addr >> 10) % TT_LEAF_WORDS];
-}
+    while (slot) {
+        const TtBlock *block = tt_blocks_get(index->blocks, slot);
 
-/* Returns where the slot of the block that starts at @addr stands, or NULL. */
-static inline guint32 *tt_index_find_link(const TtIndex *index, guint32 leaf, guint64 addr) {
-    guint32 *link = tt_leaf_get_cell(tt_index_get_leaf(index, leaf), addr);
-
-    while (*link) {
-        TtBlock *block = tt_blocks_get(index->blocks, *link);
-
-        if (block->addr == addr)
-            return link;
-        link = &block->next;
+        if (G_LIKELY(block->addr == addr))
+            break;
+        slot = block->next;
     }
-    return NULL;
+    return slot;
 }
 
 /* Returns the slot of the block that starts at @addr, or 0. */
@@ -116,76 +94,37 @@ guint32 tt_index_find_start(const TtIndex *index, guint64 addr);
 /* Returns the slot of the innermost block round @addr, or 0. */
 guint32 tt_index_find_inside(const TtIndex *index, guint64 addr);
 
-/* Returns the slot of the first block in the cell of the nearest start before bit @granule of a
- * leaf (or at it, with @or_at), or 0: none in its word of bits, nor in the one before. */
-static inline guint32 tt_leaf_nearest_before(const TtLeaf *leaf, guint granule, gboolean or_at) {
-    guint word = granule / 64;
-    guint64 bits = leaf->starts[word] & ~((G_MAXUINT64 << (granule % 64)) << or_at);
-
-    if (bits == 0) {
-        if (word == 0)
-            return 0;
-        bits = leaf->starts[--word];
-        if (bits == 0)
-            return 0;
-    }
-    return leaf->cells[(word * 64 + 63 - (guint)__builtin_clzll(bits)) / 2];
-}
-
-/* Whether it is plain to see that a block here would lie in no other and no other in it. FALSE says
- * nothing. Mostly a word of bits and the block before are all that is looked at. @leaf may be 0. */
-static inline gboolean tt_index_is_clear(const TtIndex *index, guint32 leaf, guint64 addr,
-                                         guint64 size) {
-    if (G_UNLIKELY(leaf == 0))
-        return FALSE;
-
-    const TtLeaf *at = tt_index_get_leaf(index, leaf);
-    guint first = (addr >> 4) % (TT_LEAF_CELLS * 2);
-    guint64 last = (addr % (1u << TT_LEAF_SHIFT) + size - (size > 0)) >> 4;
-    guint64 from_first = G_MAXUINT64 << (first % 64);
-    guint64 to_last = G_MAXUINT64 >> (63 - last % 64);
-    if (last / 64 == first / 64) {
-        if (at->starts[first / 64] & from_first & to_last)
-            return FALSE;
-    } else {
-        if (last / 64 != first / 64 + 1 || last / 64 == TT_LEAF_WORDS)
-            return FALSE;
-        if ((at->starts[first / 64] & from_first) | (at->starts[last / 64] & to_last))
-            return FALSE;
-    }
-
-    guint32 slot = tt_leaf_nearest_before(at, first, FALSE);
-    if (slot == 0)
-        return FALSE;
-    const TtBlock *block = tt_blocks_get(index->blocks, slot);
-    /* More than one in the cell, or one in another: rare enough to be left to the long way. */
-    return !block->next && !(block->flags & TT_BLOCK_IS_NESTED) && tt_block_get_end(block) <= addr;
-}
-
-/* Enters a block that crosses no other. Its flags and extras are the caller's. */
+/* Enters a block that crosses no other. Its flags and extras are the caller's. Where its place was
+ * not taken by tt_leaf_claim(), tt_index_settle_link() must follow. */
 static inline void tt_leaf_link(TtLeaf *leaf, TtBlock *block, guint32 slot) {
-    guint32 *cell = tt_leaf_get_cell(leaf, block->addr);
+    TtLine *line = tt_leaf_get_line(leaf, block->addr);
 
-    block->next = *cell;
-    *cell = slot;
-    *tt_leaf_get_word(leaf, block->addr) |= (guint64)1 << ((block->addr >> 4) % 64);
+    block->next = tt_line_get_cell(line, block->addr);
+    tt_line_set_cell(line, block->addr, slot);
+    tt_leaf_set_start(leaf, block->addr);
 }
 
-/* What is left to do once a block is out of its chain. Cold but for the test of one word. */
-void tt_index_settle_unlink(TtIndex *index, guint32 leaf, guint64 addr);
+/* Takes away the ends in a block's place, and marks its own if it is plain. Cold.
+ *
+ * @is_top: it lies in no other */
+void tt_index_settle_link(TtIndex *index, const TtBlock *block, gboolean is_top);
 
-/* Takes out a block; @link is from tt_index_find_link. Those in it are not told. */
-static inline void tt_index_unlink(TtIndex *index, guint32 leaf, guint32 *link,
+/* tt_index_unlink() of one that is not alone in its cell, or the last of its line. Cold. */
+void tt_index_unlink_slowly(TtIndex *index, guint32 leaf, guint32 slot);
+
+/* Takes out a block. Those in it are not told. */
+static inline void tt_index_unlink(TtIndex *index, guint32 leaf, guint32 slot,
                                    const TtBlock *block) {
-    TtLeaf *at = tt_index_get_leaf(index, leaf);
-    guint64 *word = tt_leaf_get_word(at, block->addr);
-    guint64 bit = (guint64)1 << ((block->addr >> 4) % 64);
+    TtLine *line = tt_leaf_get_line(tt_index_get_leaf(index, leaf), block->addr);
+    guint32 starts = line->starts & ~tt_line_start_bit(block->addr);
 
-    *link = block->next;
-    if (G_UNLIKELY(*tt_leaf_get_cell(at, block->addr) != 0 || *word == bit))
-        tt_index_settle_unlink(index, leaf, block->addr);
-    else
-        *word &= ~bit;
+    if (G_UNLIKELY(block->next != 0 || starts == 0 ||
+                   tt_line_get_cell(line, block->addr) != slot)) {
+        tt_index_unlink_slowly(index, leaf, slot);
+        return;
+    }
+    tt_line_set_cell(line, block->addr, 0);
+    line->starts = starts;
 }
 
 /* The cold ways in and out, which care for those inside. */
