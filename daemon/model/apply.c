@@ -3,15 +3,18 @@
  *
  * With a million live blocks neither the index nor the records are in the cache, so an event would
  * wait for memory three times in a row: for its line of the index, for the record that it names,
- * for that one's site. A batch is therefore gone through at three distances: far ahead the line is
- * asked for, nearer the record, and when the event is applied both are there. What is rare is out
- * of line; nothing is allocated but when something grows. */
+ * for that one's site. A batch is therefore gone through in rows: before one is applied its sites
+ * are asked for, the records of the next, and the lines of the one after that.
+ *
+ * In rows and not event by event, because what is asked for lies in pages whose translation is not
+ * at hand either. Until it is, the processor runs on only as far as its window goes: that is over
+ * the asking for a whole row, but over two or three events applied.
+ *
+ * What is rare is out of line; nothing is allocated but when something grows. */
 #include "model/deaths.h"
 
-#define LINE_AHEAD 24u
-#define RECORD_AHEAD 12u
-#define SITE_AHEAD 4u
-#define RING 32u /* leaves of the events underway: a power of two, more than LINE_AHEAD */
+#define ROW 16u  /* events */
+#define RING 64u /* leaves of three rows: a power of two */
 
 #define HINDSIGHT_EVENTS 512u /* how far ahead the cause of an impossible event is looked for */
 #define PLAIN_BITS 47u        /* no address or size of a program of this machine has more */
@@ -58,7 +61,8 @@ static gboolean let_death_come_first(TtSession *session, guint32 slot, guint16 t
 /* ---- Deaths ---- */
 
 /* Takes the block that starts where the event says out of the index. Returns its slot, or 0. */
-static inline guint32 take_out(TtSession *session, const TtEvent *event, guint32 leaf) {
+static inline __attribute__((always_inline)) guint32 take_out(TtSession *session,
+                                                              const TtEvent *event, guint32 leaf) {
     guint32 slot;
 
     if (G_UNLIKELY(leaf == 0))
@@ -117,8 +121,9 @@ static G_GNUC_NO_INLINE void make_room(TtSession *session, Birth *birth, gboolea
     }
 }
 
-static inline void prepare_birth(TtSession *session, Birth *birth, const TtEvent *event,
-                                 guint32 leaf, gboolean keep_inside) {
+static inline __attribute__((always_inline)) void prepare_birth(TtSession *session, Birth *birth,
+                                                                const TtEvent *event, guint32 leaf,
+                                                                gboolean keep_inside) {
     *birth = (Birth){.addr = event->addr, .size = event->size, .thread = event->thread};
     if (G_UNLIKELY((birth->addr | birth->size | session->allocated >> 15) >> PLAIN_BITS)) {
         tame(session, birth);
@@ -184,7 +189,8 @@ static G_GNUC_NO_INLINE void shed(TtSession *session, const Birth *birth) {
 }
 
 /* Enters a counted birth. Returns its slot, or 0: it was shed. */
-static inline guint32 enter_birth(TtSession *session, const Birth *birth) {
+static inline __attribute__((always_inline)) guint32 enter_birth(TtSession *session,
+                                                                 const Birth *birth) {
     guint32 leaf = birth->leaf;
 
     if (G_UNLIKELY(leaf == 0))
@@ -494,16 +500,18 @@ static inline __attribute__((always_inline)) void apply_batch(TtSession *session
 
     session->known_end = known ? known + count + ahead : NULL;
     session->next_event = NULL;
-    for (gsize i = 0; i < count; i++) {
-        for (; line < count && line < i + LINE_AHEAD; line++)
+    for (gsize i = 0; i < count;) {
+        for (; line < MIN(count, i + 3 * ROW); line++)
             leaves[line % RING] = ask_for_lines(session, &events[line]);
-        for (; record < count && record < i + RECORD_AHEAD; record++)
+        for (; record < MIN(count, i + 2 * ROW); record++)
             ask_for_record(session, &events[record], leaves[record % RING]);
-        for (; site < count && site < i + SITE_AHEAD; site++)
+        for (; site < MIN(count, i + ROW); site++)
             ask_for_site(session, &events[site], leaves[site % RING]);
-        if (known)
-            session->next_event = known + i + 1;
-        apply_event(session, &events[i], leaves[i % RING], is_sampled);
+        for (; i < site; i++) {
+            if (known)
+                session->next_event = known + i + 1;
+            apply_event(session, &events[i], leaves[i % RING], is_sampled);
+        }
     }
     session->next_event = session->known_end = NULL;
     tt_sites_drain_lifetimes(&session->sites);
