@@ -110,10 +110,18 @@ void tt_lane_wake_writer(TtLane *lane) {
     syscall(SYS_futex, &control->reader_waits, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-static void tell_position(TtLane *lane) {
+static void tell_position(TtLane *lane, guint64 position) {
     /* Pairs with the acquire in tt_send_has_room. */
-    atomic_store_explicit(&lane->control->read_position, lane->position, memory_order_release);
+    atomic_store_explicit(&lane->control->read_position, position, memory_order_release);
     tt_lane_wake_writer(lane);
+}
+
+void tt_lane_free_merged(TtLane *lane) {
+    const TtPiece *first = g_queue_peek_head(&lane->pieces);
+    guint64 position = first ? first->position : lane->position;
+
+    if (position > atomic_load_explicit(&lane->control->read_position, memory_order_relaxed))
+        tell_position(lane, position);
 }
 
 gsize tt_lane_drain(TtLane *lane, TtDrain *drain) {
@@ -145,8 +153,8 @@ gsize tt_lane_drain(TtLane *lane, TtDrain *drain) {
         copy_piece(lane, len);
     }
     lane->is_complete = lane->position == published;
-    if (lane->position > start)
-        tell_position(lane);
+    if (lane->position > start && !drain->keeps_room)
+        tell_position(lane, lane->position);
     return (gsize)(lane->position - start);
 }
 
@@ -446,6 +454,7 @@ void tt_lane_resume(TtLane *lane, TtDrain *drain, guint64 told_count) {
         close_damaged(lane, drain);
         return;
     }
-    tell_position(lane); /* a writer whose ring was full has nothing more to wait for */
+    /* A writer whose ring was full has nothing more to wait for. */
+    tell_position(lane, lane->position);
     begin_again(lane, drain, told_count);
 }

@@ -30,6 +30,7 @@ typedef struct TtDrain {
     gsize ahead_max;           /* bytes copied ahead, of this session */
     gsize waiting_bytes;       /* copied, not decoded */
     guint64 decoded_bytes;     /* ever */
+    gboolean keeps_room;       /* what is copied may have to be read again: tt_lane_free_merged */
 } TtDrain;
 
 /* A lane's reading side. Owner's thread. */
@@ -77,6 +78,9 @@ void tt_lane_finish(TtLane *lane);
  * allowed), makes its room in the ring free and wakes a writer who waits for it. Returns the bytes.
  */
 gsize tt_lane_drain(TtLane *lane, TtDrain *drain);
+
+/* Makes free what was copied while the drain kept the room, and has been merged since. */
+void tt_lane_free_merged(TtLane *lane);
 
 /* Wakes a writer who waits for room, if there is one. */
 void tt_lane_wake_writer(TtLane *lane);

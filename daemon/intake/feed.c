@@ -585,9 +585,13 @@ void tt_feed_close(TtFeed *feed, gint64 deadline_us) {
     feed->is_closing = TRUE;
     if (is_over(feed))
         return;
+    if (feed->is_stored)
+        tt_merger_keep_room(feed->merger);
     tt_feed_catch_up(feed, deadline_us, NULL);
     if (is_over(feed))
         return;
+    if (feed->is_stored)
+        tt_merger_free_merged(feed->merger);
     /* Nobody reads any more: the next chunk rings, and finds the connection broken, or the next
      * daemon. */
     atomic_store_explicit(&get_control(feed)->wants_doorbell, 1, memory_order_seq_cst);

@@ -350,6 +350,13 @@ gsize tt_merger_get_held_bytes(const TtMerger *merger) {
     return held;
 }
 
+void tt_merger_keep_room(TtMerger *merger) { merger->drain.keeps_room = TRUE; }
+
+void tt_merger_free_merged(TtMerger *merger) {
+    for (guint i = 0; i < merger->lanes->len; i++)
+        tt_lane_free_merged(g_ptr_array_index(merger->lanes, i));
+}
+
 void tt_merger_wake_writers(TtMerger *merger) {
     for (guint i = 0; i < merger->lanes->len; i++)
         tt_lane_wake_writer(g_ptr_array_index(merger->lanes, i));

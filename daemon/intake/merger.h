@@ -64,6 +64,11 @@ void tt_merger_release_lanes(TtMerger *merger);
 
 guint tt_merger_get_lane_count(const TtMerger *merger);
 
+/* For a daemon after which the next one reads on: from here on no room is made free of what is
+ * copied, for some of it may not be merged any more; and of what has been merged since it is. */
+void tt_merger_keep_room(TtMerger *merger);
+void tt_merger_free_merged(TtMerger *merger);
+
 /* Wakes writers who wait for room, whatever room there is: the daemon goes. */
 void tt_merger_wake_writers(TtMerger *merger);
 

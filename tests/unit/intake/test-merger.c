@@ -533,6 +533,39 @@ static void test_fault_G09_damaged_lane_harms_no_other(void) {
     }
 }
 
+/* Of a daemon that goes, and after which the next one reads on: what was copied, and is not merged
+ * any more, may not be written over. */
+static void test_room_is_kept_of_what_is_not_merged(void) {
+    Bed bed;
+    Writer writer;
+    guint64 end = 0;
+    _Atomic guint64 *read;
+
+    bed_open(&bed, 0, AHEAD);
+    bed_writer(&bed, &writer, 0, 100);
+    read = &tt_segment_get_lane(&bed.segment, 0)->read_position;
+    for (guint i = 0; writer_get_position(&writer) < 2 * TT_CHUNK_BYTES; i++) {
+        guint64 stamp = writer_stamp();
+
+        g_assert_true(writer_alloc(&writer, 0x1000 + 16 * (guint64)i, 16, TT_STACK_NONE, stamp));
+        if (i == 100)
+            end = stamp;
+    }
+    tt_merger_keep_room(bed.merger);
+    tt_merger_drain(bed.merger);
+    while (tt_merger_merge(bed.merger, end, 1 << 20))
+        ;
+    assert_sound(&bed, 101);
+    tt_merger_free_merged(bed.merger);
+    g_assert_cmpuint(atomic_load(read), ==, 0);
+
+    bed_read(&bed);
+    g_assert_cmpuint(atomic_load(read), ==, 0);
+    tt_merger_free_merged(bed.merger);
+    g_assert_cmpuint(atomic_load(read), ==, writer_get_position(&writer));
+    bed_close(&bed);
+}
+
 /* G11: a stamp from before, and one from after the end of the world. */
 static void test_fault_G11_impossible_stamps_are_set_right(void) {
     Bed bed;
@@ -607,6 +640,8 @@ int main(int argc, char **argv) {
                     test_loss_without_a_word_is_declared);
     g_test_add_func("/merger/lane_changes_hands", test_lane_changes_hands);
     g_test_add_func("/merger/backlog_is_bounded", test_backlog_is_bounded);
+    g_test_add_func("/merger/room_is_kept_of_what_is_not_merged",
+                    test_room_is_kept_of_what_is_not_merged);
     g_test_add_func("/merger/fault_G09_damaged_lane_harms_no_other",
                     test_fault_G09_damaged_lane_harms_no_other);
     g_test_add_func("/merger/fault_G11_impossible_stamps_are_set_right",
