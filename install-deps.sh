@@ -3,8 +3,9 @@
 # Installs every Debian package that building, testing and the demo need. Does nothing, quickly,
 # where all of them are there. Runs as root, or through sudo.
 #
-#   ./install-deps.sh          what is needed
-#   ./install-deps.sh bench    and what tests/bench compares with
+#   ./install-deps.sh            what is needed
+#   ./install-deps.sh bench      and what tests/bench compares with
+#   ./install-deps.sh nightly    and what the suite nightly traces
 set -eu
 
 # One package a line, and what it is for.
@@ -61,6 +62,19 @@ redis-tools          # redis-benchmark
 END
 )
 [ "${1-}" != bench ] || packages="$packages $bench_packages"
+
+# Only for tests/real/everyday.py, which leaves out what is not there. Servers may start their services.
+nightly_packages=$(sed 's/#.*//' <<'END'
+redis-server            # servers to trace, and their clients
+redis-tools
+postgresql
+nginx-light
+curl
+nodejs                  # virtual machines
+openjdk-17-jdk-headless
+END
+)
+[ "${1-}" != nightly ] || packages="$packages $nightly_packages"
 
 missing=
 for package in $packages; do

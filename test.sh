@@ -18,7 +18,7 @@ case ${1-} in
     ;;
 esac
 
-./install-deps.sh
+./install-deps.sh "$@"
 
 logs=()   # Meson's test logs
 stages=() # --passed or --failed, and what
