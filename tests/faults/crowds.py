@@ -13,7 +13,7 @@ import ttlib
 from ttlib import case, check, check_equal
 
 FORKS = int(os.environ.get("TT_FORKS", 5000))
-AT_ONCE = 8
+AT_ONCE = 4  # more would wait for a processor, and for each other
 MILLISECOND = 1_000_000
 
 PROGRAM = r"""

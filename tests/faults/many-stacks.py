@@ -103,7 +103,7 @@ def check_many(where, is_listed):
         slowest = 0
         while process.poll() is None:
             start = time.monotonic()
-            daemon.sessions()
+            daemon.ctl("list")
             slowest = max(slowest, time.monotonic() - start)
             time.sleep(0.1)  # no more than a question now and then
         check_equal(process.returncode, 5)
@@ -119,7 +119,10 @@ def check_many(where, is_listed):
             (count["live_blocks"], count["live_bytes"], count["allocations"] + count["frees"], 0),
         )
         if is_listed:
-            export = daemon.export(process.pid)
+            path = ttlib.temp_dir() / "export"
+            asked = daemon.ctl("export", str(process.pid), f"--json={path}", timeout=600)
+            check_equal(asked.returncode, 0, asked.stderr)
+            export = ttlib.read_json(path)
             ttlib.check_books(export)
             ttlib.check_counted(export, count)
             none = {stack["id"] for stack in export["stacks"] if not stack["frames"]}
