@@ -213,8 +213,8 @@ static inline __attribute__((always_inline)) guint32 enter_birth(TtSession *sess
         .site_or_extras = birth->site,
     };
     tt_leaf_link(tt_index_get_leaf(&session->index, leaf), block, slot);
-    if (G_UNLIKELY(!birth->is_claimed))
-        tt_index_settle_link(&session->index, block, birth->parent == 0);
+    if (G_UNLIKELY(!birth->is_claimed) && birth->parent == 0)
+        tt_index_settle_link(&session->index, block);
     return slot;
 }
 
@@ -301,7 +301,8 @@ void tt_session_reopen(TtSession *session, guint16 thread) {
         }
     }
     tt_leaf_link(tt_index_get_leaf(&session->index, leaf), block, slot);
-    tt_index_settle_link(&session->index, block, parent == 0);
+    if (parent == 0)
+        tt_index_settle_link(&session->index, block);
     tt_index_adopt(&session->index, slot);
 }
 
@@ -433,15 +434,25 @@ static inline guint32 ask_for_lines(const TtSession *session, const TtEvent *eve
     return number;
 }
 
-/* Asks for the record of a block that is to die; a birth needs no other's. Always inline, because
- * gcc takes a function that only prefetches for one without effect and drops its calls. */
+/* Asks for the record of a block that is to die; of a birth, for that of the block before where it
+ * is not plain that it ends there. Always inline, because gcc takes a function that only prefetches
+ * for one without effect and drops its calls. */
 static inline __attribute__((always_inline)) void
 ask_for_record(const TtSession *session, const TtEvent *event, guint32 leaf) {
-    if (leaf == 0 || event->op == TT_OP_ALLOC)
+    if (leaf == 0)
         return;
 
-    TtLine *line = tt_leaf_get_line(tt_index_get_leaf(&session->index, leaf), event->addr);
-    const TtBlock *block = tt_blocks_get(&session->blocks, tt_line_get_cell(line, event->addr));
+    const TtLine *line = tt_leaf_get_line(tt_index_get_leaf(&session->index, leaf), event->addr);
+    guint64 start = event->addr;
+    if (event->op == TT_OP_ALLOC) {
+        guint32 before = tt_line_start_bit(start) - 1;
+        guint32 starts = line->starts & before;
+
+        if (G_LIKELY(!tt_line_is_open(starts, line->ends & before)))
+            return;
+        start = (guint64)(31 - __builtin_clz(starts)) << TT_GRANULE_SHIFT; /* in the line */
+    }
+    const TtBlock *block = tt_blocks_get(&session->blocks, tt_line_get_cell(line, start));
     /* Every other record lies across two lines. */
     __builtin_prefetch(block, 1);
     __builtin_prefetch((const char *)block + sizeof *block - 1, 1);

@@ -181,7 +181,8 @@ static gboolean take_block(TtSession *session, const TtRawRecord *raw) {
         shed(session, site, (guint16)record.thread, weight, &variance);
         return TRUE;
     }
-    tt_index_settle_link(&session->index, tt_blocks_get(&session->blocks, slot), parent == 0);
+    if (parent == 0)
+        tt_index_settle_link(&session->index, tt_blocks_get(&session->blocks, slot));
     if (parent || variable != TT_NONE || scope != TT_NONE)
         decorate(session, slot, parent, variable, scope, weight);
     tt_index_adopt(&session->index, slot);

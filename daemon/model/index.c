@@ -404,7 +404,7 @@ guint32 tt_index_find_conflict(const TtIndex *index, guint64 addr, guint64 size,
     return 0;
 }
 
-G_GNUC_NO_INLINE void tt_index_settle_link(TtIndex *index, const TtBlock *block, gboolean is_top) {
+G_GNUC_NO_INLINE void tt_index_settle_link(TtIndex *index, const TtBlock *block) {
     guint64 last_addr = tt_block_get_end(block) - 1;
     guint64 first = block->addr >> TT_GRANULE_SHIFT, last = last_addr >> TT_GRANULE_SHIFT;
     guint32 number = tt_index_find_leaf(index, block->addr);
@@ -421,7 +421,7 @@ G_GNUC_NO_INLINE void tt_index_settle_link(TtIndex *index, const TtBlock *block,
     }
 
     guint64 behind = tt_block_end_of(last_addr | ((1u << TT_GRANULE_SHIFT) - 1), 1);
-    if (!is_top || next_start(index, block->addr + 1, behind))
+    if (next_start(index, block->addr + 1, behind))
         return;
     number = tt_index_find_leaf(index, last_addr);
     if (number)

@@ -94,8 +94,8 @@ guint32 tt_index_find_start(const TtIndex *index, guint64 addr);
 /* Returns the slot of the innermost block round @addr, or 0. */
 guint32 tt_index_find_inside(const TtIndex *index, guint64 addr);
 
-/* Enters a block that crosses no other. Its flags and extras are the caller's. Where its place was
- * not taken by tt_leaf_claim(), tt_index_settle_link() must follow. */
+/* Enters a block that crosses no other. Its flags and extras are the caller's. Where it lies in no
+ * other, and its place was not taken by tt_leaf_claim(), tt_index_settle_link() must follow. */
 static inline void tt_leaf_link(TtLeaf *leaf, TtBlock *block, guint32 slot) {
     TtLine *line = tt_leaf_get_line(leaf, block->addr);
 
@@ -104,10 +104,9 @@ static inline void tt_leaf_link(TtLeaf *leaf, TtBlock *block, guint32 slot) {
     tt_leaf_set_start(leaf, block->addr);
 }
 
-/* Takes away the ends in a block's place, and marks its own if it is plain. Cold.
- *
- * @is_top: it lies in no other */
-void tt_index_settle_link(TtIndex *index, const TtBlock *block, gboolean is_top);
+/* Takes away the ends in the place of a block that lies in no other, and marks its own if it is
+ * plain. Where a block lies in another that has been done for the other. Cold. */
+void tt_index_settle_link(TtIndex *index, const TtBlock *block);
 
 /* tt_index_unlink() of one that is not alone in its cell, or the last of its line. Cold. */
 void tt_index_unlink_slowly(TtIndex *index, guint32 leaf, guint32 slot);

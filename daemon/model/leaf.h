@@ -95,6 +95,11 @@ static inline guint32 tt_line_start_bit(guint64 addr) {
     return 1u << (addr >> TT_GRANULE_SHIFT) % TT_LINE_GRANULES;
 }
 
+/* Of those in a line before some granule: whether the last start has no end. */
+static inline gboolean tt_line_is_open(guint32 starts, guint32 ends) {
+    return ends < (starts & ~ends); /* as their highest bits are */
+}
+
 static inline void tt_leaf_set_start(TtLeaf *leaf, guint64 addr) {
     TtLine *line = tt_leaf_get_line(leaf, addr);
 
@@ -148,7 +153,7 @@ static inline gboolean tt_leaf_claim(TtLeaf *leaf, guint64 addr, guint64 size) {
     guint32 here = (guint32)range, there = (guint32)(range >> 32);
     if (G_UNLIKELY((line->starts & here) | (to->starts & there)))
         return FALSE;
-    if (G_UNLIKELY(ends < (starts & ~ends))) /* their highest bits compare so */
+    if (G_UNLIKELY(tt_line_is_open(starts, ends)))
         return FALSE;
     line->ends &= ~here;
     to->ends &= ~there;

@@ -210,8 +210,9 @@ static void link_block(World *world, guint64 addr, guint64 size, gboolean is_cla
     world->claims += is_claimed;
     if (is_claimed)
         return;
-    tt_index_settle_link(&world->index, block, parent == 0);
-    if (parent) {
+    if (parent == 0) {
+        tt_index_settle_link(&world->index, block);
+    } else {
         tt_block_ensure_extras(&world->blocks, block)->parent = parent;
         block->flags |= TT_BLOCK_IS_NESTED;
         tt_blocks_get(&world->blocks, parent)->flags |= TT_BLOCK_HAS_NESTED;
