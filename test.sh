@@ -6,7 +6,7 @@
 #   ./test.sh            all but the suites nightly and bench; under sanitizers what reads what
 #                        others have written; clang's warnings
 #   ./test.sh nightly    the suite nightly; all unit tests under sanitizers; all built by clang:
-#                        about an hour on two cores
+#                        more than an hour on two cores
 set -eu
 cd "$(dirname "$0")"
 
