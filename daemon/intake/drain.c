@@ -360,10 +360,10 @@ static gboolean read_head(const TtLane *lane, guint64 number, TtChunkHead *ret_h
 }
 
 /* The oldest chunk of which the writer keeps off while @last is its last. It may be about to begin
- * the next, over the oldest in the ring, but where that is still to be read: then it waits. */
-static guint64 oldest_chunk(const TtLane *lane, guint64 last) {
+ * the next, over the oldest in the ring, but where that is still to be read: then it waits. @read:
+ * the furthest that the writer can have been told of what was read. */
+static guint64 oldest_chunk(const TtLane *lane, guint64 last, guint64 read) {
     guint64 ring_chunks = lane->ring_bytes / TT_CHUNK_BYTES;
-    guint64 read = atomic_load_explicit(&lane->control->read_position, memory_order_relaxed);
     gboolean is_full = last + 1 >= tt_saturating_add(read / TT_CHUNK_BYTES, ring_chunks);
 
     return tt_saturating_sub(last + (is_full ? 1 : 2), ring_chunks);
@@ -371,8 +371,8 @@ static guint64 oldest_chunk(const TtLane *lane, guint64 last) {
 
 /* The chunk in which the first event lies that is not known; or the oldest there is. Nothing where
  * @last is none. */
-static guint64 find_chunk(const TtLane *lane, guint64 last, guint64 told_count) {
-    guint64 oldest = oldest_chunk(lane, last), number = last;
+static guint64 find_chunk(const TtLane *lane, guint64 last, guint64 read, guint64 told_count) {
+    guint64 oldest = oldest_chunk(lane, last, read), number = last;
     TtChunkHead head;
 
     if (!read_head(lane, last, &head))
@@ -430,17 +430,19 @@ static void begin_again(TtLane *lane, TtDrain *drain, guint64 told_count) {
 
 void tt_lane_resume(TtLane *lane, TtDrain *drain, guint64 told_count) {
     guint64 published = atomic_load_explicit(&lane->control->write_position, memory_order_acquire);
+    guint64 read = atomic_load_explicit(&lane->control->read_position, memory_order_relaxed);
     guint64 number;
 
     if (published == 0)
         return;
     do {
-        number = find_chunk(lane, (published - 1) / TT_CHUNK_BYTES, told_count);
+        number = find_chunk(lane, (published - 1) / TT_CHUNK_BYTES, read, told_count);
         if (number == G_MAXUINT64)
             break;
         /* From here on the writer leaves it alone; if it has not begun to write there just now,
          * which the next look tells. */
         lane->position = number * TT_CHUNK_BYTES;
+        read = MAX(read, lane->position);
         atomic_store_explicit(&lane->control->read_position, lane->position, memory_order_seq_cst);
         copy_up_to(lane, drain, published);
         guint64 seen = published;
