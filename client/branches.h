@@ -68,14 +68,15 @@ static inline void tt_branch_keep(TtStackCache *cache, uint64_t ip, uint32_t joi
     branch->slot = 0;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     branch->key = frame->key;
-    branch->bp = frame->bp;
+    /* Else it may be a pointer to a block, and a scan for leaks would find the block here. */
+    branch->bp = frame->needs_bp ? frame->bp : 0;
     branch->needs_bp = frame->needs_bp;
     branch->node = frame->node;
     branch->epoch = cache->epoch;
     branch->join = (uint16_t)join;
     branch->join_slot = outer->slot;
     branch->join_node = outer->node;
-    branch->join_bp = outer->bp;
+    branch->join_bp = outer->needs_bp ? outer->bp : 0;
     branch->word_count = (uint8_t)count;
     for (uint32_t i = 0; i < count; i++) {
         branch->offsets[i] = (uint16_t)((uint64_t)word[i].addr - frame->slot);
