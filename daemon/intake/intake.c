@@ -260,7 +260,8 @@ static void start_session(TtIntake *intake, TtSessionInfo *info, const TtSegment
     setup->journal = open_journal(intake, &info, setup->resumption.stamp > 0, &is_told);
     setup->info = info;
     /* Recordings begin with sessions, and this one has begun. */
-    setup->recorders = is_told ? NULL : tt_intake_choose_recorders(intake, info);
+    if (is_told)
+        g_clear_pointer(&setup->recorders, g_ptr_array_unref);
     setup->segments = g_array_new(FALSE, FALSE, sizeof(TtSegment));
     g_array_append_val(setup->segments, *segment);
     tt_intake_start_feed(intake, setup);
@@ -290,8 +291,9 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
 
     g_autoptr(TtFeed) parent = find_parent(intake, info, &setup.clock, &setup.fork);
 
-    /* While it waits for our answer: it may not live much longer. */
+    /* While it waits for our answer: it may not live much longer, nor be known to have lived. */
     relate(intake, info, &setup.process);
+    g_autoptr(GPtrArray) recorders = tt_intake_choose_recorders(intake, info);
     atomic_store_explicit(&tt_segment_get_control(&segment)->is_recording,
                           (info->hello_flags & TT_HELLO_DORMANT) ? 0 : 1, memory_order_relaxed);
     int r = tt_message_send_lanes(caller->socket_fd,
@@ -310,6 +312,7 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
         return g_strdup("The lanes could not be sent");
     }
     setup.parent = g_steal_pointer(&parent);
+    setup.recorders = g_steal_pointer(&recorders);
     start_session(intake, g_steal_pointer(&info), &segment, &setup);
     return NULL;
 }

@@ -253,6 +253,27 @@ def fault_H11_disk_full_for_recording():
 
 
 @case
+def a_program_shorter_than_its_hello_is_recorded():
+    """On one processor with a daemon that yields to everybody it has ended, and its parent has
+    taken note, as soon as the daemon has answered."""
+    folder = ttlib.temp_dir()
+    program = ttlib.compile_c("int main(void) { return 0; }", name="short")
+    cpu = min(os.sched_getaffinity(0))
+    with ttlib.Daemon() as daemon:
+        for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), {cpu})
+            os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
+        for i in range(10):
+            recording = folder / f"{i}"
+            result = daemon.ctl(
+                *("run", f"--record={recording}", "--", program),
+                preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),
+            )
+            check_equal(result.returncode, 0, result.stderr)
+            check_equal(export_from(recording)["process"]["state"], "exited", f"{i}")
+
+
+@case
 def a_family_is_in_one_file():
     """Of a running daemon others trace too: only CMD's own are in it."""
     folder = ttlib.temp_dir()
