@@ -17,7 +17,8 @@ import sys
 
 FAILED = {"FAIL", "TIMEOUT", "INTERRUPT", "ERROR", "UNEXPECTEDPASS"}
 POINT = re.compile(r"^(not )?ok\b(?:\s+(\d+))?\s*-?\s*([^#]*?)\s*(?:#\s*(skip|todo)\S*\s*(.*))?$", re.I)
-SKIP_ALL = re.compile(r"^1\.\.0\b\s*(?:#\s*skip\S*\s*(.*))?$", re.I)
+# All of a TAP test, or a script that ends with 77.
+SKIP_ALL = re.compile(r"^(?:1\.\.0\b\s*#\s*skip\S*\s*|skipped: )(.+)$", re.I | re.M)
 
 
 class Tally:
