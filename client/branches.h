@@ -30,11 +30,11 @@ static inline const TtStackFrame *tt_branch_find_join(const TtStackCache *cache,
     const TtStackFrame *join = &cache->frames[branch->join];
 
     if (branch->slot != slot || !tt_key_is(branch->key, ip) || branch->epoch != cache->epoch ||
-        (branch->needs_bp && branch->bp != bp))
+        (branch->needs_bp && branch->hidden_bp != ~bp))
         return NULL;
     if (branch->join < TT_STACK_DEPTH_MAX - cache->frame_count || join->slot != branch->join_slot ||
         join->slot >= cache->stack_high || join->node != branch->join_node ||
-        (join->needs_bp && join->bp != branch->join_bp))
+        (join->needs_bp && join->hidden_bp != branch->hidden_join_bp))
         return NULL;
     for (uint32_t i = 0; i < branch->word_count; i++)
         if (*(const uint64_t *)(slot + branch->offsets[i]) != branch->values[i])
@@ -68,15 +68,14 @@ static inline void tt_branch_keep(TtStackCache *cache, uint64_t ip, uint32_t joi
     branch->slot = 0;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     branch->key = frame->key;
-    /* Else it may be a pointer to a block, and a scan for leaks would find the block here. */
-    branch->bp = frame->needs_bp ? frame->bp : 0;
+    branch->hidden_bp = frame->hidden_bp;
     branch->needs_bp = frame->needs_bp;
     branch->node = frame->node;
     branch->epoch = cache->epoch;
     branch->join = (uint16_t)join;
     branch->join_slot = outer->slot;
     branch->join_node = outer->node;
-    branch->join_bp = outer->needs_bp ? outer->bp : 0;
+    branch->hidden_join_bp = outer->hidden_bp;
     branch->word_count = (uint8_t)count;
     for (uint32_t i = 0; i < count; i++) {
         branch->offsets[i] = (uint16_t)((uint64_t)word[i].addr - frame->slot);

@@ -362,6 +362,9 @@ static bool enter(uint64_t *ret_mask) {
 }
 
 static void leave(const uint64_t *mask) {
+    /* The program's registers: a scan for pointers to blocks would find them here. */
+    memset(&work, 0, offsetof(Work, rsp));
+    work.caller = (TtFrameState){0};
     atomic_store_explicit(&owner, 0, memory_order_release);
     tt_sys_restore_signals(mask);
 }

@@ -243,7 +243,7 @@ static inline __attribute__((always_inline)) End walk_out(Walk *walk) {
         while (cached->slot < slot)
             cached++;
         if (cached->slot == slot && tt_key_is(cached->key, ip) &&
-            (!cached->needs_bp || cached->bp == bp)) {
+            (!cached->needs_bp || cached->hidden_bp == ~bp)) {
             cached = try_join(walk, cached, (uint32_t)(fresh - cache->fresh));
             if (LIKELY(cached == NULL)) {
                 end = END_JOINED;
@@ -259,7 +259,7 @@ static inline __attribute__((always_inline)) End walk_out(Walk *walk) {
             goto tail;
         fresh->slot = slot;
         fresh->key = rule.key;
-        fresh->bp = bp;
+        fresh->hidden_bp = ~bp;
         fresh->rule = rule.bits;
         fresh++;
         if (UNLIKELY(!is_known))
@@ -328,9 +328,9 @@ static __attribute__((noinline)) TtStackWord *push_rare_words(TtStackWord *word,
     case TT_RULE_REALIGNED:
         word = push_word(word, slot, ip);
         if (*needs_bp)
-            word = push_word(word, own->bp, bp);
+            word = push_word(word, ~own->hidden_bp, bp);
         *needs_bp = true;
-        return push_word(word, own->bp - tt_rule_bytes(own->rule), slot + 8);
+        return push_word(word, ~own->hidden_bp - tt_rule_bytes(own->rule), slot + 8);
     case TT_RULE_SIGNAL:
         word = push_word(word, context + TT_UCONTEXT_IP, ip & TT_KEY_IP_MASK);
         word = push_word(word, context + TT_UCONTEXT_SP, slot + 8);
@@ -360,7 +360,7 @@ static inline __attribute__((always_inline)) uint32_t rebuild_stack(TtThread *th
         has_next = true;
         slot = frame->slot;
         ip = frame->key & TT_KEY_IP_MASK;
-        bp = frame->bp;
+        bp = ~frame->hidden_bp;
         word = &cache->words[frame->word];
         needs_bp = frame->needs_bp;
         has_bp = frame->has_bp;
@@ -396,11 +396,11 @@ static inline __attribute__((always_inline)) uint32_t rebuild_stack(TtThread *th
         has_bp |= needs_bp;
         slot = step->slot;
         ip = key & TT_KEY_IP_MASK;
-        bp = step->bp;
+        bp = ~step->hidden_bp;
         frame--;
         frame->slot = slot;
         frame->key = key;
-        frame->bp = bp;
+        frame->hidden_bp = step->hidden_bp;
         frame->node = node;
         frame->word = (uint16_t)(word - cache->words);
         frame->needs_bp = needs_bp;
@@ -487,7 +487,7 @@ uint32_t tt_stack_capture(TtThread *thread, uint64_t ip, uint64_t cfa, uint64_t 
     const TtStackFrame *frame = &cache->frames[DEPTH_MAX - cache->frame_count];
 
     if (LIKELY(frame->slot == cfa - 8 && tt_key_is(frame->key, ip) &&
-               cache->epoch == tt_epoch_now() && (!frame->needs_bp || frame->bp == bp)) &&
+               cache->epoch == tt_epoch_now() && (!frame->needs_bp || frame->hidden_bp == ~bp)) &&
         LIKELY(find_changed(&cache->words[frame->word]) == &cache->words[WORDS_MAX]))
         return frame->node;
     return recall(thread, ip, cfa - 8, bp);

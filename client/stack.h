@@ -13,11 +13,14 @@
 
 struct TtThread;
 
-/* What a frame was: enough to know it again, and to go on from it. */
+/* rbp mostly holds no frame's address, and may hold a block's: it is kept inverted, or a scan of
+ * the program's memory for pointers would find the block here.
+ *
+ * What a frame was: enough to know it again, and to go on from it. */
 typedef struct TtStackFrame {
     uint64_t slot; /* its stack pointer - 8: there its ip was read, but after a signal */
     uint64_t key;  /* its ip, and more (rules.h) */
-    uint64_t bp;
+    uint64_t hidden_bp;
     uint32_t node; /* id of the stack from the outermost frame to this one */
     uint16_t word; /* index of the first word read beyond this frame */
     bool needs_bp; /* did what lies beyond depend on bp? */
@@ -31,7 +34,7 @@ typedef struct TtStackWord {
 
 /* A frame just walked. */
 typedef struct TtStackStep {
-    uint64_t slot, key, bp;
+    uint64_t slot, key, hidden_bp;
     uint64_t rule; /* by which its caller was found */
 } TtStackStep;
 
@@ -42,9 +45,9 @@ typedef struct TtStackStep {
 
 /* An inner part of an earlier stack (branches.h). */
 typedef struct TtStackBranch {
-    uint64_t slot; /* of its innermost frame, as are key, bp, needs_bp and node; 0: none */
-    uint64_t key, bp;
-    uint64_t join_slot, join_bp; /* of the frame that it stands on */
+    uint64_t slot; /* of its innermost frame, as are key, rbp, needs_bp and node; 0: none */
+    uint64_t key, hidden_bp;
+    uint64_t join_slot, hidden_join_bp; /* of the frame that it stands on */
     uint32_t join_node, node;
     uint32_t epoch; /* of the last stack that it was part of */
     uint16_t join;  /* index of that frame */
