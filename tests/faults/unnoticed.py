@@ -19,15 +19,11 @@ def run_witness(command, env):
     """With something to see: a signal ignored, one blocked by nobody, a descriptor or two more."""
     extra = open("/dev/null")
     try:
-        return subprocess.run(
-            [str(word) for word in command],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
+        return ttlib.run(
+            command,
+            env,
             pass_fds=[extra.fileno()],
             preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
-            timeout=ttlib.SECONDS,
         )
     finally:
         extra.close()
