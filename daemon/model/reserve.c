@@ -2,10 +2,17 @@
 /* Reserved addresses, committed step by step. They are mapped without access first, which costs
  * nothing even where the kernel does not overcommit. Steps grow with what is there: a session of
  * ten blocks takes a page or two, and one of millions lies in huge pages, without which half the
- * time of an event at random goes into address translation. */
+ * time of an event at random goes into address translation.
+ *
+ * After the first a step is filled with pages at once, for it is about to be used: one by one they
+ * cost an exception each, which on a virtual machine may take longer than a hundred events. */
 #include "model/reserve.h"
 
 #include <sys/mman.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* since Linux 5.14 */
+#endif
 
 #define STEP_BYTES ((gsize)16 << 10)
 #define HUGE_BYTES ((gsize)2 << 20)
@@ -48,7 +55,7 @@ gboolean tt_reserve_grow(TtReserve *reserve, gsize bytes) {
         return FALSE;
 
     gsize target = MAX(bytes, committed + CLAMP(committed / 4, STEP_BYTES, HUGE_BYTES));
-    target = round_up(target, target < 2 * HUGE_BYTES ? STEP_BYTES : HUGE_BYTES);
+    target = round_up(target, target <= HUGE_BYTES ? STEP_BYTES : HUGE_BYTES);
     target = MIN(target, reserve->max_bytes);
     if (reserve->budget && !tt_budget_take(reserve->budget, target - committed))
         return FALSE;
@@ -58,11 +65,13 @@ gboolean tt_reserve_grow(TtReserve *reserve, gsize bytes) {
         return FALSE;
     }
     reserve->committed_bytes = target;
-    if (target > 2 * HUGE_BYTES) {
-        gsize first = committed < 2 * HUGE_BYTES ? 2 * HUGE_BYTES : committed & ~(HUGE_BYTES - 1);
+    /* Wishes; without them all is as right, and slower. */
+    if (target > HUGE_BYTES) {
+        gsize first = committed & ~(HUGE_BYTES - 1);
 
-        /* A wish; without it all is as right, and slower. */
         (void)madvise(reserve->base + first, target - first, MADV_HUGEPAGE);
     }
+    if (committed > 0)
+        (void)madvise(reserve->base + committed, target - committed, MADV_POPULATE_WRITE);
     return TRUE;
 }
