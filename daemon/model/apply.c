@@ -458,8 +458,8 @@ ask_for_record(const TtSession *session, const TtEvent *event, guint32 leaf) {
     __builtin_prefetch((const char *)block + sizeof *block - 1, 1);
 }
 
-/* Asks for an event's site; its record is there by now. A guess: of blocks that share a cell the
- * first is taken, and extras for a site. */
+/* Asks for an event's site, or for the extras that a block has in its place; its record is there by
+ * now. A guess: of blocks that share a cell the first is taken. */
 static inline __attribute__((always_inline)) void ask_for_site(TtSession *session,
                                                                const TtEvent *event, guint32 leaf) {
     guint32 site;
@@ -475,7 +475,12 @@ static inline __attribute__((always_inline)) void ask_for_site(TtSession *sessio
         guint32 slot = tt_line_get_cell(line, event->addr);
         if (slot == 0)
             return;
-        site = tt_blocks_get(&session->blocks, slot)->site_or_extras;
+        const TtBlock *block = tt_blocks_get(&session->blocks, slot);
+        site = block->site_or_extras;
+        if (G_UNLIKELY(block->flags & TT_BLOCK_HAS_EXTRAS)) {
+            __builtin_prefetch(tt_extras_get(&session->blocks.extras, site), 1);
+            return;
+        }
     }
     __builtin_prefetch(&session->sites.sites[site], 1);
 }

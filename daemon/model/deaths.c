@@ -24,21 +24,29 @@ void tt_death_leave_names(TtSession *session, const TtBlock *block, const TtExtr
 guint32 tt_death_make_extras(TtSession *session, const TtBlock *block, guint32 freed_stack,
                              gboolean is_pinned) {
     TtExtrasPool *pool = &session->blocks.extras;
-    guint32 number = block->site_or_extras;
+    gboolean is_wide = tt_freed_is_wide(block->addr, block->size);
+    guint32 number = block->site_or_extras, wide = is_wide ? tt_extras_new(pool, 0) : 0;
 
+    if (is_wide && !wide)
+        return 0;
     if (!(block->flags & TT_BLOCK_HAS_EXTRAS))
         number = tt_extras_new(pool, block->site_or_extras);
     else if (is_pinned) /* the pin's readers need them as they are */
         number = tt_extras_copy(pool, number);
-    if (!number)
+    if (!number) {
+        tt_extras_free(pool, wide);
         return 0;
+    }
 
     TtExtras *extras = tt_extras_get(pool, number);
     tt_extras_forget_older(pool, number);
-    extras->addr = block->addr;
-    extras->size = block->size;
     extras->freed_stack =
         tt_stacks_read_flags(session->stacks, freed_stack) ? freed_stack : TT_STACK_NONE;
+    extras->wide_extras = wide;
+    if (wide) {
+        tt_extras_get(pool, wide)->wide.addr = block->addr;
+        tt_extras_get(pool, wide)->wide.size = block->size;
+    }
     return number;
 }
 

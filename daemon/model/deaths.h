@@ -19,7 +19,7 @@ static inline __attribute__((always_inline)) gboolean
 tt_death_remember(TtSession *session, const TtBlock *block, guint16 freed_by, guint32 freed_stack,
                   gboolean is_pinned) {
     gboolean has_extras = (block->flags & TT_BLOCK_HAS_EXTRAS) || freed_stack != TT_STACK_NONE ||
-                          block->addr >= TT_FREED_ADDR_MAX || block->size >= TT_FREED_SIZE_MAX;
+                          tt_freed_is_wide(block->addr, block->size);
     guint32 site_or_extras = block->site_or_extras;
 
     if (G_UNLIKELY(session->history.limit == 0)) {

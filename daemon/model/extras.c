@@ -22,8 +22,7 @@ guint32 tt_extras_new(TtExtrasPool *pool, guint32 site) {
         number = pool->end++;
     else
         return 0;
-    *tt_extras_get(pool, number) = (TtExtras){
-        .site = site, .variable = TT_NONE, .scope = TT_NONE, .freed_stack = TT_STACK_NONE};
+    *tt_extras_get(pool, number) = (TtExtras){.site = site, .variable = TT_NONE, .scope = TT_NONE};
     return number;
 }
 

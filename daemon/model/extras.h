@@ -9,17 +9,30 @@
 G_BEGIN_DECLS
 
 typedef struct TtExtras {
-    guint64 resized_from; /* id, or 0 */
-    guint64 addr, size;   /* in the history only: where they do not fit there */
-    guint32 site;         /* what the block's own field would hold */
-    guint32 variable;     /* or TT_NONE */
-    guint32 scope;        /* or TT_NONE */
-    guint32 parent;       /* slot of the block that this one lies in, or 0 */
-    guint32 freed_stack;  /* in the history only; a stack's id, or TT_STACK_NONE */
-    guint32 older;        /* extras with the name before, for pins that saw it; or 0 */
+    union {
+        struct {
+            guint64 resized_from; /* id, or 0 */
+            guint32 site;         /* what the block's own field would hold */
+            guint32 variable;     /* or TT_NONE */
+        };
+        struct {
+            guint64 addr, size;
+        } wide; /* of extras that are another's @wide */
+    };
+    guint32 scope; /* or TT_NONE */
+    union {
+        guint32 parent;      /* alive: slot of the block that this one lies in, or 0 */
+        guint32 freed_stack; /* in the history: a stack's id, or TT_STACK_NONE */
+    };
+    union {
+        guint32 older;       /* alive: extras with the name before, for pins that saw it; or 0 */
+        guint32 wide_extras; /* in the history: extras with what does not fit there; or 0 */
+        guint32 next_free;
+    };
     guint32 since_pin; /* the newest pin when the name was given: it and older ones saw another */
-    guint32 next_free;
 } TtExtras;
+
+G_STATIC_ASSERT(sizeof(TtExtras) == 32); /* two to a cache line, none across */
 
 typedef struct TtExtrasPool {
     TtReserve memory;
@@ -40,7 +53,7 @@ guint32 tt_extras_new(TtExtrasPool *pool, guint32 site);
 /* Returns the number of a copy that has no older ones, or 0: no room. */
 guint32 tt_extras_copy(TtExtrasPool *pool, guint32 number);
 
-/* Frees extras and their older ones. */
+/* Frees extras and those that they lead to. */
 void tt_extras_free(TtExtrasPool *pool, guint32 number);
 
 /* Frees the older ones only. */

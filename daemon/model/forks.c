@@ -43,8 +43,12 @@ static TtLateDead expand(const TtSession *session, const TtFreed *freed) {
     if (freed->has_extras) {
         const TtExtras *extras = tt_extras_get(&session->blocks.extras, site);
 
-        dead.addr = extras->addr;
-        dead.size = extras->size;
+        if (extras->wide_extras) {
+            const TtExtras *wide = tt_extras_get(&session->blocks.extras, extras->wide_extras);
+
+            dead.addr = wide->wide.addr;
+            dead.size = wide->wide.size;
+        }
         dead.variable = extras->variable;
         dead.scope = extras->scope;
         site = extras->site;

@@ -3,19 +3,36 @@
 
 #include <string.h>
 
-#define ROOM_FIRST 64u
+#define EXTRAS_AHEAD 16u /* events, at which extras are asked for */
 
-void tt_history_init(TtHistory *history, gsize limit) { *history = (TtHistory){.limit = limit}; }
+void tt_history_init(TtHistory *history, gsize limit) {
+    *history = (TtHistory){.limit = limit};
+    tt_reserve_init(&history->memory, limit * sizeof(TtFreed), NULL);
+    tt_history_grow(history);
+}
 
-void tt_history_clear(TtHistory *history) { g_clear_pointer(&history->ring, g_free); }
+void tt_history_clear(TtHistory *history) { tt_reserve_clear(&history->memory); }
 
 /* Called when the ring is full, which is when its oldest is at its start: nothing has to move. */
 G_GNUC_NO_INLINE void tt_history_grow(TtHistory *history) {
-    gsize room = MIN(MAX(ROOM_FIRST, history->room * 2), history->limit);
+    if (history->room == history->limit)
+        return;
+    if (tt_reserve_grow(&history->memory, (history->room + 1) * sizeof(TtFreed))) {
+        history->ring = (TtFreed *)(gpointer)history->memory.base;
+        history->next = history->room;
+        history->room = MIN(history->memory.committed_bytes / sizeof(TtFreed), history->limit);
+    } else {
+        history->limit = history->room;
+    }
+}
 
-    history->ring = g_renew(TtFreed, history->ring, room);
-    history->next = history->room;
-    history->room = room;
+/* Where one has extras the next ones often have; none has been looked at for a long time. */
+G_GNUC_NO_INLINE void tt_history_free_extras(TtHistory *history, TtExtrasPool *extras) {
+    gsize soon = history->next + EXTRAS_AHEAD;
+
+    if (soon < history->room && history->ring[soon].has_extras)
+        __builtin_prefetch(tt_extras_get(extras, history->ring[soon].site_or_extras), 1);
+    tt_extras_free(extras, history->ring[history->next].site_or_extras);
 }
 
 gboolean tt_history_has_recent(const TtHistory *history, guint64 addr, gsize depth) {
@@ -43,7 +60,9 @@ void tt_history_copy(const TtHistory *history, const TtExtrasPool *extras, TtFre
     memcpy(ret_copy->freed + first, history->ring, (history->count - first) * sizeof(TtFreed));
 
     for (gsize i = 0; i < ret_copy->count; i++)
-        extras_count += ret_copy->freed[i].has_extras;
+        if (ret_copy->freed[i].has_extras)
+            extras_count +=
+                tt_extras_get(extras, ret_copy->freed[i].site_or_extras)->wide_extras ? 2 : 1;
     ret_copy->extras = g_new(TtExtras, extras_count);
     extras_count = 0;
     for (gsize i = 0; i < ret_copy->count; i++) {
@@ -51,8 +70,11 @@ void tt_history_copy(const TtHistory *history, const TtExtrasPool *extras, TtFre
 
         if (!freed->has_extras)
             continue;
-        ret_copy->extras[extras_count] = *tt_extras_get(extras, freed->site_or_extras);
-        freed->site_or_extras = (guint32)extras_count++;
+        const TtExtras *own = tt_extras_get(extras, freed->site_or_extras);
+        freed->site_or_extras = (guint32)extras_count;
+        ret_copy->extras[extras_count++] = *own;
+        if (own->wide_extras)
+            ret_copy->extras[extras_count++] = *tt_extras_get(extras, own->wide_extras);
     }
 }
 
@@ -62,4 +84,4 @@ void tt_freed_copy_clear(TtFreedCopy *copy) {
     copy->count = 0;
 }
 
-gsize tt_history_bytes(const TtHistory *history) { return history->room * sizeof(TtFreed); }
+gsize tt_history_bytes(const TtHistory *history) { return history->memory.committed_bytes; }

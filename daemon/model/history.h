@@ -27,9 +27,15 @@ typedef struct TtFreed {
 
 G_STATIC_ASSERT(sizeof(TtFreed) == 40);
 
+/* Whether a block's place has to be told in extras. */
+static inline gboolean tt_freed_is_wide(guint64 addr, guint64 size) {
+    return addr >= TT_FREED_ADDR_MAX || size >= TT_FREED_SIZE_MAX;
+}
+
 typedef struct TtHistory {
-    TtFreed *ring;
-    gsize limit;     /* how many are kept */
+    TtReserve memory;
+    TtFreed *ring;   /* in it */
+    gsize limit;     /* how many are kept; less than asked for where there are no addresses */
     gsize room;      /* of the ring: grows to the limit */
     gsize next;      /* where the next goes */
     gsize count;     /* in the ring */
@@ -43,6 +49,9 @@ void tt_history_clear(TtHistory *history);
 /* Makes the ring longer, up to its limit. Cold. */
 void tt_history_grow(TtHistory *history);
 
+/* Gives up the extras of the oldest. Cold. */
+void tt_history_free_extras(TtHistory *history, TtExtrasPool *extras);
+
 /* Returns where to write the next one. What stood there has gone; its extras too. */
 static inline TtFreed *tt_history_push(TtHistory *history, TtExtrasPool *extras) {
     TtFreed *freed;
@@ -52,8 +61,8 @@ static inline TtFreed *tt_history_push(TtHistory *history, TtExtrasPool *extras)
     freed = &history->ring[history->next];
     if (history->count < history->room)
         history->count++;
-    else if (freed->has_extras)
-        tt_extras_free(extras, freed->site_or_extras);
+    else if (G_UNLIKELY(freed->has_extras))
+        tt_history_free_extras(history, extras);
     if (++history->next == history->room)
         history->next = 0;
     history->total++;
@@ -82,7 +91,7 @@ gboolean tt_history_has_recent(const TtHistory *history, guint64 addr, gsize dep
 typedef struct TtFreedCopy {
     TtFreed *freed; /* site_or_extras of those with extras is an index into these: */
     gsize count;
-    TtExtras *extras;
+    TtExtras *extras; /* wide ones follow those that they belong to */
 } TtFreedCopy;
 
 void tt_history_copy(const TtHistory *history, const TtExtrasPool *extras, TtFreedCopy *ret_copy);

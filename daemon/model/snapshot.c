@@ -490,12 +490,12 @@ void tt_snapshot_fill_freed(const TtSnapshot *snapshot, gsize index, TtBlockRow 
     const TtFreed *freed = &snapshot->freed.freed[index];
     const TtExtras *extras =
         freed->has_extras ? &snapshot->freed.extras[freed->site_or_extras] : NULL;
-
-    guint64 id = tt_freed_get_id(freed), size = extras ? extras->size : freed->size;
+    const TtExtras *wide = extras && extras->wide_extras ? extras + 1 : NULL;
+    guint64 id = tt_freed_get_id(freed), size = wide ? wide->wide.size : freed->size;
 
     *row = (TtBlockRow){
         .id = id,
-        .addr = extras ? extras->addr : freed->addr,
+        .addr = wide ? wide->wide.addr : freed->addr,
         .size = size,
         .weight = tt_sampling_get_weight(&snapshot->sampling, id, size),
         .born_ns = freed_ns(snapshot, freed->born),
