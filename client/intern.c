@@ -11,8 +11,10 @@
 #define SESSIONS 4u /* how many of the last have nodes still; each takes a second at least */
 #define NODES_MAX 4000000u
 #define PART_BYTES (TT_NODES_A_PART * sizeof(TtNode))
+#define FILL_BYTES ((size_t)64 << 10)
 #define STACK_RECORD_BYTES 48u
 
+_Static_assert(PART_BYTES % FILL_BYTES == 0, "no step goes beyond its part");
 _Static_assert(NODES_MAX + TT_STACK_FIRST + TT_LANES_MAX <= TT_NODES_A_PART * TT_NODE_PARTS,
                "each id has a place, those too that threads draw beyond the limit at once");
 
@@ -34,6 +36,14 @@ static bool ensure_part(TtNodes *nodes, uint32_t id) {
                                                  memory_order_acquire))
         tt_sys_unmap(mapped, PART_BYTES); /* another thread was faster */
     return true;
+}
+
+/* After the first nodes, which are all that a small program has, many follow. */
+static void fill_ahead(TtNodes *nodes, uint32_t id) {
+    size_t at = id % TT_NODES_A_PART * sizeof(TtNode), step = at - at % FILL_BYTES;
+
+    if (at % FILL_BYTES < sizeof(TtNode) && id * sizeof(TtNode) >= FILL_BYTES)
+        tt_pages_fill((char *)tt_intern_node(nodes, id - id % TT_NODES_A_PART) + step, FILL_BYTES);
 }
 
 static bool begin(TtNodes *nodes, uint32_t session, uint32_t first_id) {
@@ -133,6 +143,7 @@ __attribute__((cold, noinline)) uint32_t tt_intern_add(TtThread *thread, TtNodes
     uint32_t id = atomic_fetch_add_explicit(&nodes->next_id, 1, memory_order_relaxed);
     if (!ensure_part(nodes, id))
         return TT_STACK_NONE;
+    fill_ahead(nodes, id);
     tt_intern_node(nodes, id)->key = key;
     define(thread, id, parent, key);
     return put(nodes, parent, key, id);

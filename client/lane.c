@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "client/pages.h"
 #include "client/probe.h"
 #include "client/send.h"
 #include "client/session.h"
@@ -41,6 +42,12 @@ static void open_chunk(TtThread *thread, uint64_t number) {
     tt_delta_init(&thread->delta, stamp);
 }
 
+/* On the first way round the ring; the first chunk is all that a small program writes. */
+static void fill_chunk(const TtThread *thread, uint64_t number) {
+    if (number > 0 && number < thread->chunk_count && !tt_is_sealed_now())
+        tt_pages_fill(chunk_of(thread, number), TT_CHUNK_BYTES);
+}
+
 static size_t room(const TtThread *thread) { return (size_t)(thread->limit - thread->at); }
 
 static void declare_gap(TtThread *thread) {
@@ -75,6 +82,7 @@ __attribute__((cold, noinline)) bool tt_lane_next_chunk(TtThread *thread, size_t
         return false;
     if (thread->chunk != NULL)
         memset(thread->at, 0, 2); /* CHUNK_END */
+    fill_chunk(thread, number);
     open_chunk(thread, number);
     if (thread->gap_count > 0)
         declare_gap(thread);

@@ -11,6 +11,7 @@ TtLevels tt_rules;
 _Atomic uint32_t tt_epoch = 1;
 uint64_t tt_rules_context_end;
 
+#define MANY_RULES 64u /* who has so many will soon have touched all pages of level 0 */
 #define RULE_LEVELS 4u /* up to 2.8 million rules, 43 MiB; then old ones make room */
 
 int tt_rules_init(void) { return tt_levels_map(&tt_rules, 0, TT_RULES_BITS) == NULL ? -ENOMEM : 0; }
@@ -65,7 +66,11 @@ static TtEntry *make_room(uint64_t ip) {
 /* Called by the engine, which holds its lock. */
 void tt_rules_put(uint64_t key, uint64_t bits) {
     uint64_t ip = key & ~(UINT64_MAX << TT_KEY_MODULE_SHIFT);
+    static unsigned count;
     TtRule old;
+
+    if (++count == MANY_RULES)
+        tt_pages_fill(tt_levels_peek(&tt_rules, 0), tt_level_bytes(0, TT_RULES_BITS));
     TtEntry *entry = find(ip, &old);
 
     store(entry != NULL ? entry : make_room(ip), key, bits);
