@@ -404,11 +404,22 @@ guint32 tt_index_find_conflict(const TtIndex *index, guint64 addr, guint64 size,
     return 0;
 }
 
+/* What was looked for in vain round the block's first byte: whatever lives in the granule before it
+ * ends there, if the granule ends where the block starts. So the next one to be born here, which in
+ * a loop it is, sees with one look that nothing is round it. */
+static void mark_before(TtLeaf *leaf, const TtBlock *block) {
+    guint granule = tt_leaf_granule(block->addr);
+
+    if (granule > 0 && block->addr % (1u << TT_GRANULE_SHIFT) == 0)
+        tt_leaf_set_end(leaf, granule - 1);
+}
+
 G_GNUC_NO_INLINE void tt_index_settle_link(TtIndex *index, const TtBlock *block) {
     guint64 last_addr = tt_block_get_end(block) - 1;
     guint64 first = block->addr >> TT_GRANULE_SHIFT, last = last_addr >> TT_GRANULE_SHIFT;
     guint32 number = tt_index_find_leaf(index, block->addr);
 
+    mark_before(tt_index_get_leaf(index, number), block);
     while (number) {
         TtLeaf *leaf = tt_index_get_leaf(index, number);
         guint64 begin = leaf->key * TT_LEAF_GRANULES; /* numbers of all granules there are */

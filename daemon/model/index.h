@@ -104,8 +104,9 @@ static inline void tt_leaf_link(TtLeaf *leaf, TtBlock *block, guint32 slot) {
     tt_leaf_set_start(leaf, block->addr);
 }
 
-/* Takes away the ends in the place of a block that lies in no other, and marks its own if it is
- * plain. Where a block lies in another that has been done for the other. Cold. */
+/* Takes away the ends in the place of a block that lies in no other, and marks its own, and one
+ * just before it, if they are plain. Where a block lies in another that has been done for the
+ * other. Cold. */
 void tt_index_settle_link(TtIndex *index, const TtBlock *block);
 
 /* tt_index_unlink() of one that is not alone in its cell, or the last of its line. Cold. */

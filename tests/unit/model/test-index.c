@@ -365,6 +365,23 @@ static void holds_in_sessions(gconstpointer data) {
 
 /* ---- Its parts ---- */
 
+/* A program that does nothing but this has no other block near, whose end would show it. */
+static void births_at_one_place_are_claimed(void) {
+    World world;
+
+    world_init(&world);
+    for (guint64 addr = 0x10010; addr + 24 <= 0x18000; addr += 16) {
+        world.births = world.claims = 0;
+        for (guint i = 0; i < 3; i++) {
+            add(&world, addr, 24);
+            remove_block(&world, tt_index_find_start(&world.index, addr));
+        }
+        g_assert_cmpuint(world.claims, ==, world.births - 1);
+        tt_index_tidy(&world.index);
+    }
+    world_clear(&world);
+}
+
 static void cells_are_apart(void) {
     guint32 slots[TT_LINE_CELLS] = {0};
     TtLine line = {.starts = 0x12345678, .ends = 0x9abcdef0};
@@ -411,6 +428,8 @@ int main(int argc, char **argv) {
         g_test_add_data_func(within, layouts[i].layout, holds_in_sessions);
     }
     g_test_add_func("/model/index/births_of_a_heap_are_claimed", births_of_a_heap_are_claimed);
+    g_test_add_func("/model/index/births_at_one_place_are_claimed",
+                    births_at_one_place_are_claimed);
     g_test_add_func("/model/index/cells_are_apart", cells_are_apart);
     g_test_add_func("/model/index/slots_fit_cells", slots_fit_cells);
     return g_test_run();
