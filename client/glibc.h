@@ -8,11 +8,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/single_threaded.h>
 #include <ucontext.h>
 
 #pragma weak _dl_find_object
 #pragma weak dlmopen
 #pragma weak makecontext
+#pragma weak __libc_single_threaded
 #pragma weak __register_atfork
 #pragma weak _r_debug
 

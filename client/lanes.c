@@ -153,19 +153,6 @@ uint64_t tt_lanes_reset(void) {
 
 const TtForkNote *tt_lanes_get_fork(void) { return &fork_note; }
 
-uint32_t tt_lanes_count_others(uint32_t tid) {
-    uint32_t count = 0;
-
-    for (uint32_t s = 0; s < segment_count; s++)
-        for (uint32_t i = 0; i < segments[s].lane_count; i++) {
-            uint32_t other = segments[s].threads[i].tid;
-
-            count += other != 0 && other != tid && other != UINT32_MAX &&
-                     TT_SYS3(SYS_tgkill, tt_session.pid, other, 0) == 0;
-        }
-    return count;
-}
-
 /* The writing side of each lane is private memory, which stands as it was at the fork: all that was
  * published then bears stamps up to the greatest here, and what came later has later ones, but for
  * one event a thread that was stamped and not yet published. */

@@ -31,9 +31,6 @@ typedef struct TtForkNote {
 /* As tt_lanes_after_fork() found it, of the session that was the parent's. */
 const TtForkNote *tt_lanes_get_fork(void);
 
-/* Threads that have a lane and live, but for thread @tid. Callers hold the session's lock. */
-uint32_t tt_lanes_count_others(uint32_t tid);
-
 /* A lane for thread @tid: one that a dead thread left, or a fresh one; more are asked for.
  *
  * Returns NULL where none is to be had. Callers hold the session's lock. */

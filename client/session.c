@@ -8,6 +8,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client/connect.h"
@@ -234,11 +235,25 @@ __attribute__((visibility("default"))) pid_t _Fork(void) {
     return pid;
 }
 
+/* How many other threads run, and may be in a call at a fork that this one is about to make. One
+ * without a lane may be in its first, and have its block already: it is the kernel that knows them.
+ * Where there is none now, none can come before the fork. */
+static uint32_t count_other_threads(void) {
+    static const char threads[] = "/proc/self/task"; /* one link each, two of its own */
+    struct stat status;
+
+    if (&__libc_single_threaded != NULL && __libc_single_threaded)
+        return 0;
+    /* A vfork child that forks: the memory is of others' making. */
+    if (tt_sys_getpid() == tt_session.pid && TT_SYS2(SYS_stat, threads, &status) == 0 &&
+        status.st_nlink > 2)
+        return (uint32_t)(status.st_nlink - 3);
+    return 1; /* nobody knows: there may be one */
+}
+
 /* The parent tells of a fork, so that what lives now is kept for a child, however late that comes.
  * The glibc calls the handlers that were registered first nearest to the fork itself. */
 static void before_fork(void) {
-    uint64_t mask;
-
     /* Where no system call is allowed any more, the child is not traced. */
     if (!tt_session.is_ready || tt_session.is_barred || tt_is_sealed_now())
         return;
@@ -247,21 +262,19 @@ static void before_fork(void) {
         begin_as_child();
     if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) <= TT_GATE_SHUT)
         return;
-    tt_lock_take(&tt_gate.lock, &mask);
-    tt_self.fork_others = tt_lanes_count_others(tt_sys_gettid());
-    tt_lock_release(&tt_gate.lock, &mask);
+    tt_self.fork_others = count_other_threads();
     tt_self.fork_token = tt_clock_stamp();
 }
 
 static void after_fork_in_parent(void) {
     if (tt_self.fork_token != 0)
         tt_names_fork(tt_self.fork_token);
-    tt_self.fork_token = 0;
+    tt_self.fork_token = tt_self.fork_others = 0;
 }
 
 static void after_fork_in_child(void) {
     tt_lanes_after_fork();
-    tt_self.fork_token = 0;
+    tt_self.fork_token = tt_self.fork_others = 0;
 }
 
 int tt_session_start(void) {

@@ -170,6 +170,95 @@ def fault_C01_fork_while_threads_allocate():
     check_churn(12)
 
 
+# In front of the C library's: a call for 40001 bytes has its block, and does not return until told.
+HESITANT = r"""
+#include <stdatomic.h>
+#include <stddef.h>
+
+extern void *__libc_malloc(size_t size);
+extern atomic_int *stage __attribute__((weak));
+
+void *malloc(size_t size) {
+    void *block = __libc_malloc(size);
+
+    if (size == 40001 && &stage != NULL) {
+        atomic_store(stage, 1);
+        while (atomic_load(stage) == 1)
+            ;
+    }
+    return block;
+}
+"""
+
+FIRST_CALL = r"""
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static atomic_int its_stage;
+atomic_int *stage = &its_stage;
+static pid_t tid;
+
+static void *call(void *unused) {
+    tid = gettid();
+    return malloc(40001);
+}
+
+static void fork_and_wait(const char *word) {
+    pid_t child = fork();
+
+    if (child == 0) {
+        dprintf(1, "%d %s\n", (int)getpid(), word);
+        malloc(77777);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+}
+
+int main(void) {
+    pthread_t thread;
+
+    malloc(40000);
+    pthread_create(&thread, NULL, call, NULL);
+    while (atomic_load(stage) != 1)
+        ;
+    fork_and_wait("within");
+    atomic_store(stage, 2);
+    pthread_join(thread, NULL);
+    while (tgkill(getpid(), tid, 0) == 0)
+        ; /* joined before it is gone */
+    fork_and_wait("after");
+    return 0;
+}
+"""
+
+
+@case
+def fault_C01_fork_while_a_thread_is_in_its_first_call():
+    """It is known to nobody yet, and has a block that the child has too."""
+    allocator = ttlib.compile_c(HESITANT, "-shared", "-fPIC", "-w", name="hesitant.so")
+    program = ttlib.compile_c(FIRST_CALL, "-w", "-pthread", "-rdynamic")
+    env = {"LD_PRELOAD": f"{ttlib.LIBTTCLIENT}:{allocator}"}
+    with ttlib.Daemon() as daemon:
+        lines, cards = run_family(daemon, program, env=env)
+        (parent,) = (card for pid, card in cards.items() if pid not in lines)
+        exports = {word: daemon.export(cards[pid]["id"]) for pid, (word,) in lines.items()}
+        for word, ours in (("within", [40000]), ("after", [40000, 40001])):
+            blocks = check_child(exports[word], parent)
+            sizes = sorted(b["size"] for b in blocks.values() if 40000 <= b["size"] < 41000)
+            check_equal(sizes, ours, f"{word}: what it inherited")
+        completeness = exports["within"]["completeness"]
+        check_equal(completeness["exact"], False, "a block is missing")
+        doubts = " ".join(completeness["doubts"])
+        check("Other threads" in doubts, f"what is missing is declared: {doubts}")
+        ttlib.check_exact(exports["after"])
+
+
 # ---- C02 ----
 
 LATE = r"""
