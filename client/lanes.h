@@ -25,6 +25,8 @@ typedef struct TtForkNote {
     uint64_t last_stamp; /* of what was published before it, or the token; 0: neither, or no fork */
     uint64_t token;      /* of the fork, as the parent tells it; 0: it does not know of it */
     uint32_t others;     /* threads that may have been in a call; with a token */
+    uint32_t tid;        /* of the thread that forked, in the parent; 0: it had no lane */
+    uint32_t scopes;     /* open in it */
     bool was_in_hook;    /* a handler forked, and the child may go on in the hook */
 } TtForkNote;
 

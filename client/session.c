@@ -93,6 +93,8 @@ static size_t write_hello(const TtForkNote *fork) {
         /* In a hook that goes on nodes may come that no lane will tell of. */
         hello.fork_stacks = fork->was_in_hook ? 0 : tt_intern_next_id();
         hello.fork_modules = fork->was_in_hook ? 0 : tt_modules_count();
+        hello.fork_tid = fork->tid;
+        hello.fork_scopes = fork->scopes;
     }
     if (tt_session.parent_relation != TT_RELATION_NONE)
         hello.parent_session =
@@ -126,6 +128,7 @@ static int greet(bool is_child, bool *ret_knows_parent) {
         return fd;
     uint64_t told = tt_lanes_reset();
     tt_session.told_events += is_child ? 0 : told; /* a child's lanes were its parent's */
+    tt_session.fork_scopes = is_child ? fork.scopes : 0;
     tt_session.fd = fd;
     tt_session.fd_cookie = tt_connect_cookie(fd);
     late_looks = 0;
@@ -386,6 +389,10 @@ static TtThread *attach(uint32_t generation) {
             tt_self.thread = thread;
             tt_self.generation = generation;
             tt_self.pass_bytes = 0;
+            if (thread->tid == (uint32_t)tt_session.pid) {
+                thread->scope_depth = tt_session.fork_scopes;
+                tt_session.fork_scopes = 0;
+            }
             thread->busy_frame = tt_record_idle_frame();
             if (tt_session.options.sample_bytes > 0)
                 begin_sampling(thread);

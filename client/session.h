@@ -61,6 +61,7 @@ typedef struct TtSession {
     int pid;                     /* whose memory this is; a vfork child has another */
     bool was_told;               /* a daemon has taken this id before */
     uint64_t told_events;        /* heap events that lanes of earlier connections hold */
+    uint32_t fork_scopes;        /* open in the first thread since the fork; 0 once it has a lane */
     bool is_barred;              /* never to be traced (set-uid, our own tools, TT_* nonsense) */
     bool is_ready;               /* the constructor has run */
     uint64_t start_monotonic_ns; /* of the process, as far as we saw it */

@@ -87,7 +87,8 @@ void tt_scope_leave(const int *unused);
 #define TT_CONCAT(a, b) TT_CONCAT_(a, b)
 
 /* TT_SCOPE(name); until the end of the enclosing block, what this thread allocates belongs to the
- * scope @name. Nests. A scope that is left by longjmp ends when an outer one does. */
+ * scope @name. Nests. A scope that is left by longjmp ends when an outer one does. A forked
+ * child goes on in those that it was forked in. */
 #define TT_SCOPE(name)                                                                             \
     __attribute__((cleanup(tt_scope_leave), unused)) const int TT_CONCAT(tt_scope_, __LINE__) =    \
         (tt_scope_enter(name), 0)

@@ -184,7 +184,8 @@ const TtRecordInheritedBlock tt_vector_inherited_block = {
     .variable = 1,
     .scope = 1,
 };
-const TtRecordInheritanceEnd tt_vector_inheritance_end = {.block_count = 1};
+const TtRecordInheritanceEnd tt_vector_inheritance_end = {
+    .block_count = 1, .scope = 1, .scope_depth = 1};
 
 const TtEvent tt_vector_events[] = {
     {.op = TT_OP_ALLOC, .addr = 0x55555556b2a0, .size = 72, .stack = 3, .stamp = 1000210},

@@ -102,7 +102,9 @@ char *tt_hello_read(TtCursor records, gint pid, const TtCalibration *calibration
                                     .token = hello.fork_token,
                                     .others = hello.fork_others,
                                     .stacks = hello.fork_stacks,
-                                    .modules = hello.fork_modules};
+                                    .modules = hello.fork_modules,
+                                    .tid = hello.fork_tid,
+                                    .scopes = hello.fork_scopes};
     *ret_info = info;
     *ret_clock = clock;
     return NULL;

@@ -90,8 +90,10 @@ static void apply_record(TtOrder *order, const TtEvent *item) {
         tt_session_leave_realloc(session, item->thread, item->stamp);
         break;
     case TT_RECORD_FORK:
-        if (tt_decode_fork(&raw, &record.fork) == 0)
-            tt_session_add_fork(session, item->stamp, record.fork.token);
+        if (tt_decode_fork(&raw, &record.fork) == 0) {
+            record.fork.stamp = item->stamp;
+            tt_session_add_fork(session, item->thread, &record.fork);
+        }
         break;
     default:
         g_assert_not_reached(); /* tt_order_has_place */

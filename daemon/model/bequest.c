@@ -22,8 +22,9 @@ struct TtBequest {
     TtForkInstant instant;
     guint64 end_tick; /* what was born up to it, and died later, was alive */
     TtPin *pin;
-    GArray *dead; /* of TtLateDead: those that had not died may be among them */
-    gboolean was_kept, knows_all;
+    GArray *dead;      /* of TtLateDead: those that had not died may be among them */
+    TtOpenScopes open; /* in which it was forked */
+    gboolean knows_all;
     Stage stage;
     guint32 next_node;
     guint next_dead;
@@ -53,6 +54,19 @@ static guint32 *find_number(Numbers *numbers, guint32 row) {
     return &g_array_index(numbers->of_row, guint32, row);
 }
 
+/* As many as the child says, or as are known of these. */
+static void find_scopes(TtBequest *bequest, const TtForkPoint *point) {
+    const TtForkInstant *instant = &bequest->instant;
+    TtOpenScopes *open = &bequest->open;
+
+    *open = (TtOpenScopes){.scope = TT_NONE};
+    if (point)
+        *open = point->scopes;
+    else
+        (void)tt_session_find_fork_scopes(bequest->parent, instant->tid, instant->token, open);
+    open->depth = (guint32)MIN(instant->scopes, G_MAXUINT32);
+}
+
 TtBequest *tt_bequest_new(TtSession *parent, const TtForkInstant *instant) {
     TtBequest *bequest = g_new0(TtBequest, 1);
     TtForkPoint *point = tt_session_claim_fork(parent, instant->token);
@@ -61,6 +75,7 @@ TtBequest *tt_bequest_new(TtSession *parent, const TtForkInstant *instant) {
     bequest->instant = *instant;
     bequest->end_tick = tt_session_tick_of(parent, instant->stamp);
     bequest->next_node = TT_STACK_FIRST;
+    find_scopes(bequest, point);
     if (point) {
         bequest->pin = point->pin;
         bequest->dead = point->dead;
@@ -174,7 +189,8 @@ static guint32 tell_variable(TtBequest *bequest, guint32 row) {
     return *number;
 }
 
-static guint32 tell_scope(TtBequest *bequest, guint32 row) {
+/* Of a row, or of what it is in. 0: of none */
+static guint32 tell_scope(TtBequest *bequest, guint32 row, guint32 max_depth) {
     guint32 chain[TT_SCOPE_DEPTH_MAX + 1];
     guint depth = 0;
     guint32 parent = 0;
@@ -182,9 +198,12 @@ static guint32 tell_scope(TtBequest *bequest, guint32 row) {
     if (row >= bequest->pin->point->scope_count)
         return 0;
     /* The outermost first. */
-    for (; row != TT_NONE && depth < G_N_ELEMENTS(chain); depth++) {
-        chain[depth] = row;
-        row = tt_names_get_scope(&bequest->parent->names, row)->row.parent;
+    while (row != TT_NONE && depth < G_N_ELEMENTS(chain)) {
+        const TtScope *scope = tt_names_get_scope(&bequest->parent->names, row);
+
+        if (scope->depth <= max_depth)
+            chain[depth++] = row;
+        row = scope->row.parent;
     }
     while (depth > 0) {
         guint32 *number = find_number(&bequest->scopes, chain[--depth]);
@@ -214,7 +233,7 @@ static void tell_block(TtBequest *bequest, const TtLateDead *block) {
         .thread = tell_thread(bequest, block->thread),
         .stack = block->stack < bequest->instant.stacks ? block->stack : TT_STACK_NONE,
         .variable = tell_variable(bequest, block->variable),
-        .scope = tell_scope(bequest, block->scope),
+        .scope = tell_scope(bequest, block->scope, G_MAXUINT32),
     };
     TELL(bequest, inherited_block, &record);
     bequest->block_count++;
@@ -282,6 +301,17 @@ static void tell_doubts(TtBequest *bequest) {
 
 /* ---- All of it ---- */
 
+static void tell_end(TtBequest *bequest) {
+    const TtOpenScopes *open = &bequest->open;
+    TtRecordInheritanceEnd record = {
+        .block_count = bequest->block_count,
+        .scope = tell_scope(bequest, open->scope, open->depth),
+        .scope_depth = open->depth,
+    };
+
+    TELL(bequest, inheritance_end, &record);
+}
+
 static void tell_beginning(TtBequest *bequest) {
     tell_modules(bequest);
     tell_doubts(bequest);
@@ -329,8 +359,7 @@ gboolean tt_bequest_write(TtBequest *bequest, GByteArray *records, gsize max_byt
     case STAGE_DEAD:
         if (write_dead(bequest, max_bytes))
             return TRUE;
-        TELL(bequest, inheritance_end,
-             &(TtRecordInheritanceEnd){.block_count = bequest->block_count});
+        tell_end(bequest);
         bequest->stage = STAGE_END;
         G_GNUC_FALLTHROUGH;
     case STAGE_END:

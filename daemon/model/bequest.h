@@ -15,6 +15,8 @@ typedef struct TtForkInstant {
     guint64 others; /* threads of the parent that may have been in a call */
     guint64 stacks; /* ids of stacks below are the parent's */
     guint64 modules;
+    guint64 tid;    /* of the thread that forked */
+    guint64 scopes; /* open in it */
 } TtForkInstant;
 
 typedef struct TtBequest TtBequest;

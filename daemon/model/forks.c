@@ -78,6 +78,27 @@ GArray *tt_session_collect_dead(const TtSession *session, guint64 since, gboolea
     return found;
 }
 
+/* ---- Scopes ---- */
+
+static TtOpenScopes get_scopes(const TtThread *thread) {
+    return (TtOpenScopes){.scope = thread->scope, .depth = thread->scope_depth};
+}
+
+gboolean tt_session_find_fork_scopes(const TtSession *session, guint64 tid, guint64 token,
+                                     TtOpenScopes *ret_scopes) {
+    guint32 thread = tt_threads_find(&session->threads, tid);
+
+    if (token <= session->forks.last_token)
+        return FALSE;
+    if (thread != TT_NONE)
+        *ret_scopes = get_scopes(&session->threads.threads[thread]);
+    else if (session->heritage.open.depth > 0) /* forked itself, and had not yet called */
+        *ret_scopes = session->heritage.open;
+    else
+        return FALSE;
+    return TRUE;
+}
+
 /* ---- Points ---- */
 
 static gboolean is_claimed(const TtForks *forks, guint64 token) {
@@ -87,11 +108,13 @@ static gboolean is_claimed(const TtForks *forks, guint64 token) {
     return FALSE;
 }
 
-void tt_session_add_fork(TtSession *session, guint64 stamp, guint64 token) {
+void tt_session_add_fork(TtSession *session, guint16 thread, const TtRecordFork *record) {
     TtForks *forks = &session->forks;
+    guint64 token = record->token;
     TtForkPoint *point;
 
-    tt_session_advance(session, stamp);
+    tt_session_advance(session, record->stamp);
+    forks->last_token = MAX(forks->last_token, token);
     /* A child may be faster than its parent. */
     if (token == 0 || session->limits.pinned_bytes == 0 || is_claimed(forks, token))
         return;
@@ -99,6 +122,7 @@ void tt_session_add_fork(TtSession *session, guint64 stamp, guint64 token) {
         (void)tt_session_give_up_fork(session);
     point = g_new0(TtForkPoint, 1);
     point->token = token;
+    point->scopes = get_scopes(&session->threads.threads[thread]);
     point->dead =
         tt_session_collect_dead(session, tt_session_tick_of(session, token), &point->knows_all);
     point->pin = tt_session_pin(session);

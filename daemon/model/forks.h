@@ -20,11 +20,18 @@ typedef struct TtLateDead {
     guint32 thread;
 } TtLateDead;
 
+/* The scopes that are open in a thread. */
+typedef struct TtOpenScopes {
+    guint32 scope; /* the innermost that is known, or TT_NONE */
+    guint32 depth; /* how many there are */
+} TtOpenScopes;
+
 typedef struct TtForkPoint {
     guint64 token;
-    TtPin *pin;         /* owned */
-    GArray *dead;       /* of TtLateDead: since the token's stamp, newest first */
-    gboolean knows_all; /* the history went back as far */
+    TtPin *pin;          /* owned */
+    GArray *dead;        /* of TtLateDead: since the token's stamp, newest first */
+    gboolean knows_all;  /* the history went back as far */
+    TtOpenScopes scopes; /* of the thread that forked */
 } TtForkPoint;
 
 #define TT_FORK_POINTS_MAX 16u
@@ -34,6 +41,7 @@ typedef struct TtForks {
     GQueue points;                       /* of TtForkPoint, oldest first; owned */
     guint64 claimed[TT_FORK_POINTS_MAX]; /* tokens that children have asked for, as they came */
     guint claimed_count;
+    guint64 last_token; /* the greatest that the process has told of */
 } TtForks;
 
 typedef struct TtSession TtSession;
@@ -42,6 +50,12 @@ typedef struct TtSession TtSession;
  *
  * Returns: (transfer full) (element-type TtLateDead) */
 GArray *tt_session_collect_dead(const TtSession *session, guint64 since, gboolean *ret_knows_all);
+
+/* The scopes that thread @tid of the process was in when it took a token for a fork, of which no
+ * point is kept: those that it is in, where it has not come to tell of the fork. FALSE: not known
+ */
+gboolean tt_session_find_fork_scopes(const TtSession *session, guint64 tid, guint64 token,
+                                     TtOpenScopes *ret_scopes);
 
 /* A child has come: its point is the caller's from here on. Returns: (transfer full) (nullable) */
 TtForkPoint *tt_session_claim_fork(TtSession *session, guint64 token);

@@ -189,7 +189,14 @@ static gboolean take_block(TtSession *session, const TtRawRecord *raw) {
     return TRUE;
 }
 
-static gboolean end(TtSession *session) {
+static gboolean end(TtSession *session, const TtRawRecord *raw) {
+    TtOpenScopes *open = &session->heritage.open;
+    TtRecordInheritanceEnd record;
+
+    if (tt_decode_inheritance_end(raw, &record) < 0 ||
+        !find_row(session->heritage.scopes, record.scope, &open->scope))
+        return FALSE;
+    open->depth = (guint32)MIN(record.scope_depth, G_MAXUINT32);
     session->heritage.is_open = FALSE;
     tt_index_tidy(&session->index);
     tt_session_settle(session);
@@ -211,7 +218,7 @@ gboolean tt_session_inherit(TtSession *session, const TtRawRecord *raw) {
     case TT_RECORD_INHERITED_BLOCK:
         return take_block(session, raw);
     case TT_RECORD_INHERITANCE_END:
-        return end(session);
+        return end(session, raw);
     default:
         return FALSE;
     }

@@ -4,6 +4,7 @@
  * first ancestor began, so that births before the session have one too. */
 #pragma once
 
+#include "model/forks.h"
 #include "model/snapshot.h"
 
 G_BEGIN_DECLS
@@ -13,6 +14,7 @@ typedef struct TtHeritage {
     guint64 id_count;           /* ids up to it are of inherited blocks */
     TtAmount amount;            /* by weight */
     gboolean is_open;           /* more is still to come */
+    TtOpenScopes open;          /* that its first thread goes on in, until it is met */
     GArray *variables, *scopes; /* of guint32: rows, in the order in which they came; while open */
 } TtHeritage;
 

@@ -113,6 +113,74 @@ void tt_session_leave_pool(TtSession *session) { tt_budget_leave_pool(&session->
 
 const TtSessionInfo *tt_session_get_info(const TtSession *session) { return session->info; }
 
+/* ---- Scopes ---- */
+
+static guint32 row_depth(const TtSession *session, guint32 scope) {
+    return scope == TT_NONE ? 0 : tt_names_get_scope(&session->names, scope)->depth;
+}
+
+guint32 tt_session_get_scope(TtSession *session, const TtThread *thread) {
+    if (thread->scope_depth == 0)
+        return TT_NONE;
+    return thread->scope_depth > row_depth(session, thread->scope)
+               ? tt_names_get_other_scope(&session->names)
+               : thread->scope;
+}
+
+static void leave_to(TtSession *session, TtThread *thread, guint64 depth) {
+    while (row_depth(session, thread->scope) > depth)
+        thread->scope = tt_names_get_scope(&session->names, thread->scope)->row.parent;
+    thread->scope_depth = (guint32)MIN(thread->scope_depth, depth);
+}
+
+/* Enters a scope below the innermost that has a row. FALSE: it has to be "other". */
+static gboolean enter_row(TtSession *session, TtThread *thread, TtString name) {
+    guint32 scope = tt_names_intern_scope(&session->names, thread->scope, name);
+
+    if (scope == session->names.other_scope)
+        return FALSE;
+    thread->scope = scope;
+    return TRUE;
+}
+
+/* Those up to a depth that nobody has told of. */
+static void enter_lost(TtSession *session, TtThread *thread, guint64 depth) {
+    for (guint i = 0; i < LOST_SCOPES_MAX && row_depth(session, thread->scope) < depth; i++)
+        if (!enter_row(session, thread, lost_scope))
+            break;
+}
+
+/* The first thread of a forked child. */
+static void go_on_in_scopes(TtSession *session, guint16 thread) {
+    TtThread *at = &session->threads.threads[thread];
+    TtOpenScopes *open = &session->heritage.open;
+
+    at->scope = open->scope;
+    enter_lost(session, at, open->depth);
+    at->scope_depth = open->depth;
+    *open = (TtOpenScopes){.scope = TT_NONE};
+}
+
+void tt_session_enter_scope(TtSession *session, guint16 thread, const TtRecordScopeEnter *record) {
+    TtThread *at = &session->threads.threads[thread];
+    guint64 depth = CLAMP(record->depth, 1, G_MAXUINT32);
+
+    tt_session_advance(session, record->stamp);
+    leave_to(session, at, depth - 1);
+    enter_lost(session, at, depth - 1);
+    if (row_depth(session, at->scope) == depth - 1)
+        (void)enter_row(session, at, record->name);
+    at->scope_depth = (guint32)depth;
+
+    guint32 scope = tt_session_get_scope(session, at);
+    tt_names_get_scope(&session->names, scope)->row.entered++;
+}
+
+void tt_session_leave_scope(TtSession *session, guint16 thread, const TtRecordScopeLeave *record) {
+    tt_session_advance(session, record->stamp);
+    leave_to(session, &session->threads.threads[thread], record->depth);
+}
+
 /* ---- Definitions ---- */
 
 gboolean tt_session_define_stack(TtSession *session, const TtRecordStack *record) {
@@ -140,7 +208,11 @@ gboolean tt_session_has_module(const TtSession *session, guint64 id) {
 }
 
 guint16 tt_session_get_thread(TtSession *session, guint lane, guint32 tid) {
-    return tt_threads_get(&session->threads, lane, tid);
+    guint16 thread = tt_threads_get(&session->threads, lane, tid);
+
+    if (session->heritage.open.depth > 0 && tid == (guint32)session->info->own_pid)
+        go_on_in_scopes(session, thread);
+    return thread;
 }
 
 void tt_session_end_thread(TtSession *session, guint lane) {
@@ -238,58 +310,6 @@ void tt_session_name_block(TtSession *session, guint16 thread, const TtRecordVar
         row->named_blocks = MIN(row->named_blocks + weight.blocks, TT_SUM_MAX);
     }
     tt_session_set_variable(session, slot, variable);
-}
-
-/* ---- Scopes ---- */
-
-static guint32 row_depth(const TtSession *session, guint32 scope) {
-    return scope == TT_NONE ? 0 : tt_names_get_scope(&session->names, scope)->depth;
-}
-
-guint32 tt_session_get_scope(TtSession *session, const TtThread *thread) {
-    if (thread->scope_depth == 0)
-        return TT_NONE;
-    return thread->scope_depth > row_depth(session, thread->scope)
-               ? tt_names_get_other_scope(&session->names)
-               : thread->scope;
-}
-
-static void leave_to(TtSession *session, TtThread *thread, guint64 depth) {
-    while (row_depth(session, thread->scope) > depth)
-        thread->scope = tt_names_get_scope(&session->names, thread->scope)->row.parent;
-    thread->scope_depth = (guint32)MIN(thread->scope_depth, depth);
-}
-
-/* Enters a scope below the innermost that has a row. FALSE: it has to be "other". */
-static gboolean enter_row(TtSession *session, TtThread *thread, TtString name) {
-    guint32 scope = tt_names_intern_scope(&session->names, thread->scope, name);
-
-    if (scope == session->names.other_scope)
-        return FALSE;
-    thread->scope = scope;
-    return TRUE;
-}
-
-void tt_session_enter_scope(TtSession *session, guint16 thread, const TtRecordScopeEnter *record) {
-    TtThread *at = &session->threads.threads[thread];
-    guint64 depth = CLAMP(record->depth, 1, G_MAXUINT32);
-
-    tt_session_advance(session, record->stamp);
-    leave_to(session, at, depth - 1);
-    for (guint i = 0; i < LOST_SCOPES_MAX && row_depth(session, at->scope) < depth - 1; i++)
-        if (!enter_row(session, at, lost_scope))
-            break;
-    if (row_depth(session, at->scope) == depth - 1)
-        (void)enter_row(session, at, record->name);
-    at->scope_depth = (guint32)depth;
-
-    guint32 scope = tt_session_get_scope(session, at);
-    tt_names_get_scope(&session->names, scope)->row.entered++;
-}
-
-void tt_session_leave_scope(TtSession *session, guint16 thread, const TtRecordScopeLeave *record) {
-    tt_session_advance(session, record->stamp);
-    leave_to(session, &session->threads.threads[thread], record->depth);
 }
 
 /* ---- Loss, doubt, end ---- */

@@ -164,9 +164,9 @@ void tt_session_add_gap(TtSession *session, guint16 thread, const TtRecordGap *r
  * @stamp, in which at least @count events were lost. One that had ended as lost runs again. */
 void tt_session_resume(TtSession *session, const TtRecordInterruption *record);
 
-/* The process has forked: what lives now can be told to a child that asks later (bequest.h), within
- * bounds. @token: a stamp taken just before the fork */
-void tt_session_add_fork(TtSession *session, guint64 stamp, guint64 token);
+/* The thread has forked: what lives now can be told to a child that asks later (bequest.h), within
+ * bounds. */
+void tt_session_add_fork(TtSession *session, guint16 thread, const TtRecordFork *record);
 
 /* Takes a record of what a forked child began with (INHERITANCE to INHERITANCE_END), before
  * anything else but definitions and doubts. FALSE: it cannot be, and the session is as before. */

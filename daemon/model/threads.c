@@ -52,6 +52,16 @@ guint16 tt_threads_get(TtThreads *threads, guint lane, guint32 tid) {
     return (guint16)writer->index;
 }
 
+guint32 tt_threads_find(const TtThreads *threads, guint64 tid) {
+    for (guint i = 0; i < threads->lanes->len; i++) {
+        const TtLaneThread *writer = &g_array_index(threads->lanes, TtLaneThread, i);
+
+        if (writer->index != TT_NONE && writer->tid == tid)
+            return writer->index;
+    }
+    return TT_NONE;
+}
+
 void tt_threads_end(TtThreads *threads, guint lane) {
     if (lane < threads->lanes->len)
         g_array_index(threads->lanes, TtLaneThread, lane).index = TT_NONE;

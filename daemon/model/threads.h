@@ -44,6 +44,9 @@ guint16 tt_threads_add(TtThreads *threads, guint32 tid);
 /* As tt_session_get_thread. Quick where the lane's thread is the same as last time. */
 guint16 tt_threads_get(TtThreads *threads, guint lane, guint32 tid);
 
+/* Returns the index of the thread of that tid that has a lane, or TT_NONE. */
+guint32 tt_threads_find(const TtThreads *threads, guint64 tid);
+
 /* Whoever comes next in this lane is another thread. */
 void tt_threads_end(TtThreads *threads, guint lane);
 

@@ -401,6 +401,99 @@ def fault_C02_child_forks_before_its_first_call():
             check_equal(children, [int(grandchild)] if pid == child else [], "children")
 
 
+# ---- L11 ----
+
+SCOPES = r"""
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <ttclient.h>
+#include <unistd.h>
+
+static const char *child_word;
+static int ends[2];
+
+static void work(void) {
+    char byte;
+
+    dprintf(1, "%d %s\n", (int)getpid(), child_word);
+    if (child_word[0] == 'l') { /* late: the parent has gone elsewhere by then */
+        close(ends[1]);
+        read(ends[0], &byte, 1);
+    }
+    malloc(41001);
+    {
+        TT_SCOPE("inner");
+        malloc(41002);
+    }
+    malloc(41003);
+}
+
+static void request(pid_t (*split)(void), const char *word, const char *word_of_second) {
+    TT_SCOPE("outer");
+    {
+        TT_SCOPE("parse");
+        if (split() == 0) {
+            child_word = word;
+            if (word_of_second != NULL && split() == 0)
+                child_word = word_of_second; /* of a child that has called nothing yet */
+            work();
+        }
+    }
+    if (child_word != NULL)
+        malloc(41004);
+}
+
+static void run(pid_t (*split)(void), const char *word, const char *word_of_second) {
+    request(split, word, word_of_second);
+    if (child_word == NULL)
+        return;
+    malloc(41005);
+    while (wait(NULL) > 0)
+        ;
+    _exit(0);
+}
+
+int main(void) {
+    pipe(ends);
+    run(fork, "late", NULL);
+    run(fork, "first", "second");
+    run(_Fork, "oddly", NULL);
+    {
+        TT_SCOPE("elsewhere");
+        malloc(41006);
+        close(ends[1]);
+        while (wait(NULL) > 0)
+            ;
+    }
+    return 0;
+}
+"""
+
+
+@case
+def fault_L11_child_goes_on_in_the_scopes_it_was_forked_in():
+    """And leaves them, one after the other. Of one that fork() did not make their names are not known."""
+    flags = "-w", "-O1", f"-I{ttlib.SOURCE / 'client'}", str(ttlib.LIBTTCLIENT)
+    program = ttlib.compile_c(SCOPES, *flags)
+    for options in ((), ("--history=0",)):
+        with ttlib.Daemon(*options) as daemon:
+            lines, cards = run_family(daemon, program)
+            check_equal(len(cards), 5, "sessions")
+            for pid, (word,) in lines.items():
+                export = daemon.export(cards[pid]["id"])
+                ttlib.check_books(export)
+                blocks = export["active_allocations"]
+                scopes = {b["size"]: b["scope"] for b in blocks if 41000 < b["size"] < 42000}
+                outer, parse = ("(lost)", "(lost)") if word == "oddly" else ("outer", "parse")
+                both = f"{outer}/{parse}"
+                want = {41001: both, 41002: f"{both}/inner", 41003: both, 41004: outer, 41005: None}
+                check_equal(scopes, want, word)
+                entered = {row["scope"]: row["entered"] for row in export["scopes"]}
+                check_equal(entered, {outer: 0, both: 0, f"{both}/inner": 1}, f"{word}: entered")
+
+
 # ---- C05 ----
 
 ODDLY = r"""

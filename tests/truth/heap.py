@@ -39,10 +39,6 @@ def sums_of(blocks, key):
     return sums
 
 
-def depth_of(scope):
-    return 0 if scope == "-" else scope.count("/") + 1
-
-
 class State:
     """What is alive at an instant: by address, the block and what it was called then."""
 
@@ -72,7 +68,6 @@ class Heap:
         self.entered, self.allocated_in, self.named = Sums(), Sums(), Sums()
         self.children = []
         self.inherited = []
-        self.hidden = {}  # of each thread: how many of its scopes are not known
         if parent:
             self.inherit(parent)
 
@@ -84,16 +79,10 @@ class Heap:
         self.inherited = list(self.live.values())
         self.note_peak()
 
-    def scope(self, tid, path):
-        """The part of a path that is known."""
-        known = [] if path == "-" else path.split("/")[self.hidden.get(tid, 0) :]
-        return "/".join(known) or "-"
-
     # ---- One step each; @when: nanoseconds before and after ----
 
     def birth(self, when, tid, addr, size, site, scope, was=None):
         assert addr not in self.live, f"{addr:#x} is alive"
-        scope = self.scope(tid, scope)
         block = Block(addr, size, tid, site, scope, len(self.births), when, was)
         self.live[addr] = self.last[tid] = block
         self.births.append(block)
@@ -147,11 +136,7 @@ class Heap:
             elif word == "v":
                 self.name(int(rest[0], 16), rest[1], rest[2])
             elif word == "s":
-                self.entered.add(self.scope(tid, rest[0]), 0)
-            elif word == "l":
-                self.hidden[tid] = min(self.hidden.get(tid, 0), depth_of(rest[0]))
-            elif word == "p":
-                self.hidden[tid] = depth_of(rest[0])
+                self.entered.add(rest[0], 0)
             elif word == "m":
                 self.marks[rest[0]] = State(self)
             elif word == "c":

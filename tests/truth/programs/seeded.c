@@ -16,7 +16,7 @@
  *   s TID SCOPE                     a scope was entered
  *   l TID SCOPE                     one was left, for the one around it; "-" is outside all
  *   m TID NAME                      tt_mark: what stands above was before it
- *   p TID SCOPE                     it was forked, and has its parent's blocks
+ *   p TID SCOPE                     it was forked, and has its parent's blocks and scopes
  *   c TID PID                       it forked PID
  *
  * A block that a thread of ours starts or ends with comes from none of the sites below. */

@@ -190,8 +190,10 @@ void tt_session_get_summary(const TtSession *session, TtSummary *ret_summary) {
                                .dropped_events = session->dropped + session->lost};
 }
 
-void tt_session_add_fork(TtSession *session, guint64 stamp, guint64 token) {
-    say(session, "fork %" G_GUINT64_FORMAT " told at %" G_GUINT64_FORMAT, token, stamp);
+void tt_session_add_fork(TtSession *session, guint16 thread, const TtRecordFork *record) {
+    (void)thread;
+    say(session, "fork %" G_GUINT64_FORMAT " told at %" G_GUINT64_FORMAT, record->token,
+        record->stamp);
 }
 
 /* Never asked of this one. */

@@ -90,9 +90,13 @@ static void check_inherited(TtSession *child, guint count, gboolean is_exact) {
     simple_release(&held);
 }
 
-static void tell_fork(TtSession *parent) {
-    tt_session_add_fork(parent, SIMPLE_START + FORK_NS + 20, SIMPLE_START + FORK_NS + 1);
+static void add_fork(TtSession *parent, guint64 token_ns, guint64 time_ns) {
+    tt_session_add_fork(
+        parent, 0,
+        &(TtRecordFork){.stamp = SIMPLE_START + time_ns, .token = SIMPLE_START + token_ns});
 }
+
+static void tell_fork(TtSession *parent) { add_fork(parent, FORK_NS + 1, FORK_NS + 20); }
 
 /* All that it knew is gone when the child asks, and the history has forgotten. */
 static void forked_state_outlives_the_parents_blocks(void) {
@@ -213,6 +217,90 @@ static void inheritance_out_of_turn_is_refused(void) {
     }
 }
 
+/* ---- Scopes ---- */
+
+static void enter(TtSession *session, guint16 thread, guint64 time_ns, const char *name,
+                  guint64 depth) {
+    tt_session_enter_scope(session, thread,
+                           &(TtRecordScopeEnter){.stamp = SIMPLE_START + time_ns,
+                                                 .name = simple_string(name),
+                                                 .depth = depth});
+}
+
+static void leave(TtSession *session, guint16 thread, guint64 time_ns, guint64 depth) {
+    tt_session_leave_scope(session, thread,
+                           &(TtRecordScopeLeave){.stamp = SIMPLE_START + time_ns, .depth = depth});
+}
+
+/* Has the child's first thread allocate, leave a scope, and allocate; and compares where they are
+ * with names of scopes, innermost first. NULL: in none */
+static void check_scopes_of_child(TtSession *parent, const TtForkInstant *instant,
+                                  const char *const *names) {
+    g_autoptr(GByteArray) records = g_byte_array_new();
+    TtSessionInfo info = {.exe = (char *)"child",
+                          .own_pid = 500,
+                          .timescale = {.start_stamp = SIMPLE_START + 5000, .mult = 1}};
+    g_autoptr(TtSession) child = tt_session_new(&info, NULL);
+    TtBequest *bequest = tt_bequest_new(parent, instant);
+    TtBlockRow rows[8];
+
+    g_assert_false(tt_bequest_write(bequest, records, G_MAXSIZE));
+    tt_bequest_free(bequest);
+    apply_all(child, records);
+    guint16 other = tt_session_get_thread(child, 0, 501);
+    guint16 first = tt_session_get_thread(child, 1, 500);
+    simple_apply(child, TT_OP_ALLOC, other, 5001, 0x1000, 1);
+    for (guint i = 0; i < 3; i++) {
+        simple_apply(child, TT_OP_ALLOC, first, 5010 + 10 * i, 0x2000 + 0x1000 * i, 2 + i);
+        leave(child, first, 5011 + 10 * i, 1 - MIN(i, 1));
+    }
+
+    g_autoptr(TtSnapshot) snapshot = simple_look(child);
+    gsize scope_count, count = simple_read_live(child, rows, G_N_ELEMENTS(rows));
+    const TtScopeRow *scopes = tt_snapshot_get_scopes(snapshot, &scope_count);
+    g_assert_cmpuint(count, ==, 4);
+    for (gsize i = 0; i < count; i++) {
+        gboolean is_others = rows[i].size == 1;
+        const char *want = is_others ? NULL : names[rows[i].size - 2];
+
+        if (!want)
+            g_assert_cmpuint(rows[i].scope, ==, TT_NONE);
+        else
+            g_assert_cmpstr(scopes[rows[i].scope].name, ==, want);
+    }
+}
+
+static void child_is_in_the_scopes_of_its_fork(void) {
+    static const char *const known[] = {"parse", "request", NULL};
+    static const char *const lost[] = {"(lost)", "(lost)", NULL};
+    g_autoptr(TtSession) parent = simple_new(NULL);
+    TtForkInstant instant = {.stamp = SIMPLE_START + 15, .tid = 101, .scopes = 2};
+
+    enter(parent, 0, 9, "elsewhere", 1); /* another thread */
+    enter(parent, 1, 10, "request", 1);
+    enter(parent, 1, 11, "parse", 2);
+
+    /* It is faster than its parent's word of the fork. */
+    instant.token = SIMPLE_START + 20;
+    check_scopes_of_child(parent, &instant, known);
+
+    /* The parent has gone elsewhere meanwhile. */
+    tt_session_add_fork(parent, 1,
+                        &(TtRecordFork){.stamp = SIMPLE_START + 31, .token = SIMPLE_START + 30});
+    leave(parent, 1, 32, 0);
+    enter(parent, 1, 33, "later", 1);
+    enter(parent, 1, 34, "still later", 2);
+    instant.token = SIMPLE_START + 30;
+    check_scopes_of_child(parent, &instant, known);
+
+    /* And the point is given up. */
+    check_scopes_of_child(parent, &instant, lost);
+
+    /* It was not made by fork(). */
+    instant.token = 0;
+    check_scopes_of_child(parent, &instant, lost);
+}
+
 /* Children that call exec never ask. */
 static void forks_that_nobody_asks_for_are_bounded(void) {
     g_autoptr(TtSession) parent = simple_new(NULL);
@@ -220,14 +308,14 @@ static void forks_that_nobody_asks_for_are_bounded(void) {
 
     for (guint i = 0; i < 1000; i++) {
         simple_apply(parent, TT_OP_ALLOC, 0, 10 * i, 0x1000, 64);
-        tt_session_add_fork(parent, SIMPLE_START + 10 * i + 2, SIMPLE_START + 10 * i + 1);
+        add_fork(parent, 10 * i + 1, 10 * i + 2);
         simple_apply(parent, TT_OP_FREE, 0, 10 * i + 3, 0x1000, 0);
     }
     tt_session_get_summary(parent, &summary);
     guint64 bytes = summary.state_bytes;
     for (guint i = 1000; i < 3000; i++) {
         simple_apply(parent, TT_OP_ALLOC, 0, 10 * i, 0x1000, 64);
-        tt_session_add_fork(parent, SIMPLE_START + 10 * i + 2, SIMPLE_START + 10 * i + 1);
+        add_fork(parent, 10 * i + 1, 10 * i + 2);
         simple_apply(parent, TT_OP_FREE, 0, 10 * i + 3, 0x1000, 0);
     }
     tt_session_get_summary(parent, &summary);
@@ -242,6 +330,7 @@ int main(int argc, char **argv) {
     ADD(fork_without_a_word_is_led_back);
     ADD(books_of_a_child_balance);
     ADD(inheritance_out_of_turn_is_refused);
+    ADD(child_is_in_the_scopes_of_its_fork);
     ADD(forks_that_nobody_asks_for_are_bounded);
     return g_test_run();
 }
