@@ -78,8 +78,13 @@ __attribute__((cold, noinline)) bool tt_lane_next_chunk(TtThread *thread, size_t
     uint64_t number = thread->chunk == NULL ? 0 : thread->position / TT_CHUNK_BYTES + 1;
 
     /* Until there is room nothing is changed: a handler may longjmp out of the wait. */
-    if (len > TT_RECORD_MAX || (!tt_send_has_room(thread, number) && !tt_send_wait(thread, number)))
+    if (len > TT_RECORD_MAX)
         return false;
+    if (!tt_send_has_room(thread, number) && !tt_send_wait(thread, number)) {
+        if (tt_send_is_given_up(thread) && thread == tt_self.thread)
+            tt_self.generation = TT_SELF_NONE; /* its next call finds it another lane */
+        return false;
+    }
     if (thread->chunk != NULL)
         memset(thread->at, 0, 2); /* CHUNK_END */
     fill_chunk(thread, number);

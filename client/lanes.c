@@ -212,6 +212,8 @@ static TtThread *find_free(uint32_t tid) {
     for (uint32_t s = 0; s < segment_count; s++) {
         for (uint32_t i = 0; i < segments[s].lane_count; i++) {
             TtThread *thread = &segments[s].threads[i];
+            if (tt_send_is_given_up(thread))
+                continue;
             /* A lane with our own tid belonged to a thread that is no more. */
             if (thread->tid == tid)
                 return thread;

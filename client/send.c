@@ -58,6 +58,16 @@ static bool is_current(const TtThread *thread) {
     return thread->generation == atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
 }
 
+/* There will be no room for chunk @number: the lane is given up, or what we keep of it was written
+ * over, for all that it holds is read and yet there is none. */
+static bool waits_in_vain(const TtThread *thread, uint64_t number) {
+    uint64_t read = atomic_load_explicit(&thread->control->read_position, memory_order_acquire);
+    uint64_t written = atomic_load_explicit(&thread->control->write_position, memory_order_relaxed);
+
+    return read == TT_LANE_GIVEN_UP || (read / TT_CHUNK_BYTES >= written / TT_CHUNK_BYTES &&
+                                        number >= read / TT_CHUNK_BYTES + thread->chunk_count);
+}
+
 __attribute__((cold, noinline)) bool tt_send_wait(TtThread *thread, uint64_t number) {
     TtLaneControl *control = thread->control;
     bool is_lossless = tt_session.options.is_lossless;
@@ -79,6 +89,8 @@ __attribute__((cold, noinline)) bool tt_send_wait(TtThread *thread, uint64_t num
     for (;;) {
         if (!is_current(thread))
             return false; /* another thread saw the connection break, or this is a forked child */
+        if (waits_in_vain(thread, number))
+            return false;
         Connection connection = look_at_connection();
         if (connection == BROKEN) {
             tt_session_lose();

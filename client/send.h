@@ -14,12 +14,19 @@ static inline bool tt_send_has_room(const TtThread *thread, uint64_t number) {
     /* Pairs with the release in tt_lane_drain: what was there has been copied out. */
     uint64_t read = atomic_load_explicit(&thread->control->read_position, memory_order_acquire);
 
-    return number < read / TT_CHUNK_BYTES + thread->chunk_count;
+    return number < read / TT_CHUNK_BYTES + thread->chunk_count && read != TT_LANE_GIVEN_UP;
 }
 
-/* Waits until it is: in a lossless session as long as the connection stands, else as long as the
- * process has not yet waited TT_WAIT_BOUND_NS in all. A broken connection ends the session. Signals
- * are delivered; a handler may leave by longjmp. Returns whether there is room. */
+/* Has the daemon found the lane damaged? There will be no more room in it. */
+static inline bool tt_send_is_given_up(const TtThread *thread) {
+    return atomic_load_explicit(&thread->control->read_position, memory_order_relaxed) ==
+           TT_LANE_GIVEN_UP;
+}
+
+/* Waits until it is: in a lossless session as long as the connection stands and the lane is sound,
+ * else as long as the process has not yet waited TT_WAIT_BOUND_NS in all. A broken connection ends
+ * the session. Signals are delivered; a handler may leave by longjmp. Returns whether there is
+ * room. */
 bool tt_send_wait(TtThread *thread, uint64_t number);
 
 /* Has the daemon left the connection? Not so where the program closed our end of it. */

@@ -23,6 +23,10 @@
 #define TT_CHUNK_HEAD_BYTES 40u
 #define TT_CHUNK_MAGIC 0x4b484354u /* "TCHK" */
 
+/* read_position of a lane whose data was damaged: nothing more is taken from it. Its writer waits
+ * for no room, counts what it drops, and goes on in another lane. */
+#define TT_LANE_GIVEN_UP UINT64_MAX
+
 /* What the program and the daemon tell each other outside the stream. Writer and reader keep to
  * cache lines of their own. The first control block of segment 0 speaks for the session. */
 typedef struct TtLaneControl {
@@ -33,8 +37,9 @@ typedef struct TtLaneControl {
     uint32_t reserved_writer;
 
     /* Written by the daemon. */
-    _Alignas(64) _Atomic uint64_t read_position; /* release; pairs with lane_has_room's acquire */
-    _Atomic uint32_t reader_waits;               /* futex word: bumped when room was made */
+    _Alignas(64) _Atomic uint64_t
+        read_position; /* release; pairs with tt_send_has_room's acquire; or TT_LANE_GIVEN_UP */
+    _Atomic uint32_t reader_waits;   /* futex word: bumped when room was made */
     _Atomic uint32_t wants_doorbell; /* session block: the daemon sleeps (both write it) */
     _Atomic uint32_t is_recording;   /* session block: 1, or 0 while dormant */
     _Atomic uint32_t writer_waits;   /* client sets 1 when it sleeps on reader_waits */

@@ -196,7 +196,9 @@ static void print_lanes(void) {
     MEMBER(TtLaneControl, dropped_events, "events ever dropped in this lane");
     MEMBER(TtLaneControl, tid, "whose lane it is; 0: nobody's yet");
     MEMBER(TtLaneControl, read_position,
-           "daemon: bytes that it needs no more; stored with release");
+           "daemon: bytes that it needs no more; stored with release. All ones: the lane was "
+           "damaged, and "
+           "nothing more is taken from it");
     MEMBER(TtLaneControl, reader_waits, "daemon: futex word, counted up when room was made");
     MEMBER(TtLaneControl, wants_doorbell,
            "session: the daemon sleeps; who sets it to 0 sends a DOORBELL");

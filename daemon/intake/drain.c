@@ -17,7 +17,7 @@
 #include "intake/order.h"
 #include "protocol/checked.h"
 
-#define DAMAGED "A lane's data was damaged: what a thread did after that is missing"
+#define DAMAGED "A lane's data was damaged: some of what a thread did is missing"
 #define IMPOSSIBLE_TIME "Times were impossible and were set right: the order may be wrong"
 
 struct TtPiece {
@@ -60,12 +60,6 @@ void tt_lane_free(TtLane *lane, TtDrain *drain) {
 static void add_doubt(TtDrain *drain, const char *sentence) {
     tt_session_add_doubt(drain->session, sentence);
     tt_tape_add_doubt(drain->tape, sentence);
-}
-
-/* Nothing more is taken from it. What is decoded stays; the rest goes with the next decode. */
-static void close_damaged(TtLane *lane, TtDrain *drain) {
-    lane->is_damaged = lane->is_complete = TRUE;
-    add_doubt(drain, DAMAGED);
 }
 
 void tt_lane_finish(TtLane *lane) {
@@ -111,20 +105,33 @@ void tt_lane_wake_writer(TtLane *lane) {
 }
 
 static void tell_position(TtLane *lane, guint64 position) {
+    lane->told_position = position;
     /* Pairs with the acquire in tt_send_has_room. */
     atomic_store_explicit(&lane->control->read_position, position, memory_order_release);
     tt_lane_wake_writer(lane);
+}
+
+/* Nothing more is taken from it. What is decoded stays; the rest goes with the next decode. The
+ * writer may wait for room, which will not come. */
+static void close_damaged(TtLane *lane, TtDrain *drain) {
+    lane->is_damaged = lane->is_complete = TRUE;
+    add_doubt(drain, DAMAGED);
+    tell_position(lane, TT_LANE_GIVEN_UP);
 }
 
 void tt_lane_free_merged(TtLane *lane) {
     const TtPiece *first = g_queue_peek_head(&lane->pieces);
     guint64 position = first ? first->position : lane->position;
 
-    if (position > atomic_load_explicit(&lane->control->read_position, memory_order_relaxed))
+    if (position > lane->told_position)
         tell_position(lane, position);
 }
 
 gsize tt_lane_drain(TtLane *lane, TtDrain *drain) {
+    /* After a wild store of the program's its writer might wait for what we told it long since. */
+    if (G_UNLIKELY(atomic_load_explicit(&lane->control->read_position, memory_order_relaxed) !=
+                   lane->told_position))
+        tell_position(lane, lane->told_position);
     if (lane->is_damaged)
         return 0;
 
@@ -443,6 +450,7 @@ void tt_lane_resume(TtLane *lane, TtDrain *drain, guint64 told_count) {
          * which the next look tells. */
         lane->position = number * TT_CHUNK_BYTES;
         read = MAX(read, lane->position);
+        lane->told_position = lane->position;
         atomic_store_explicit(&lane->control->read_position, lane->position, memory_order_seq_cst);
         copy_up_to(lane, drain, published);
         guint64 seen = published;

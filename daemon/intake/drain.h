@@ -41,6 +41,7 @@ typedef struct TtLane {
     guint index; /* in the session */
 
     guint64 position;      /* up to which the ring was copied */
+    guint64 told_position; /* up to which the writer knows that it was read */
     guint64 last_position; /* where the lane ends; G_MAXUINT64 while its writer lives */
     gboolean is_complete;  /* all that was published at the last drain is copied */
     gboolean is_damaged;   /* nothing more is taken from it */

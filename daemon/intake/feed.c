@@ -33,6 +33,8 @@
 #define BEHIND_MS 2u /* the recording's disk is slower than the program: look again */
 
 #define BROKEN "The connection broke: bytes came over it that no library of ours sends"
+#define OVERWRITTEN                                                                                \
+    "The program wrote over memory that it shares with the daemon: some of what it did is missing"
 #define DISINHERITED                                                                               \
     "What it inherited of its parent is not known: the parent's session is not kept, or was none."
 #define ASLEEP "The program was asleep for a while: what it allocated and freed then is not known."
@@ -91,6 +93,7 @@ struct TtFeed {
     gboolean has_ended;
     gboolean has_connection;
     TtLaneControl *control; /* the session's block; NULL once it is unmapped */
+    guint32 is_recording;   /* what stands there, as long as the program keeps off */
 };
 
 static void begin_end(TtFeed *feed, Cause cause);
@@ -208,11 +211,34 @@ static void release_lanes(TtFeed *feed) {
     g_array_set_size(feed->segments, 0);
 }
 
+static void set_recording(TtFeed *feed, guint32 is_recording) {
+    g_mutex_lock(&feed->lock);
+    feed->is_recording = is_recording;
+    if (feed->control)
+        /* Nothing is published by it: a hook sees it sooner or later. */
+        atomic_store_explicit(&feed->control->is_recording, is_recording, memory_order_relaxed);
+    g_mutex_unlock(&feed->lock);
+}
+
+/* A wild store of the program's may have put it to sleep, or woken it. */
+static void refresh_control(TtFeed *feed) {
+    g_mutex_lock(&feed->lock);
+    _Atomic guint32 *is_recording = &feed->control->is_recording;
+    gboolean is_damaged =
+        atomic_load_explicit(is_recording, memory_order_relaxed) != feed->is_recording;
+    if (is_damaged)
+        atomic_store_explicit(is_recording, feed->is_recording, memory_order_relaxed);
+    g_mutex_unlock(&feed->lock);
+    if (is_damaged)
+        add_doubt(feed, OVERWRITTEN);
+}
+
 /* All is applied. */
 static void finish_end(TtFeed *feed) {
     drop_source(&feed->slice_source);
     drop_source(&feed->tick_source);
     refresh_drops(feed);
+    refresh_control(feed);
     if (feed->is_stored)
         tt_adopt_forget(feed->info->id, feed->segments->len);
     release_lanes(feed);
@@ -316,8 +342,10 @@ gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp) 
         }
         is_in_time = deadline_us == G_MAXINT64 || g_get_monotonic_time() < deadline_us;
     }
-    if (!is_over(feed))
+    if (!is_over(feed)) {
         refresh_drops(feed);
+        refresh_control(feed);
+    }
     refresh_summary(feed);
     return is_in_time;
 }
@@ -493,6 +521,7 @@ static gboolean on_tick(gpointer data) {
     if (!feed->slice_source && run_slice(feed))
         wake(feed);
     refresh_drops(feed);
+    refresh_control(feed);
     tt_tape_tick(feed->tape);
     refresh_summary(feed);
 
@@ -601,7 +630,7 @@ void tt_feed_close(TtFeed *feed, gint64 deadline_us) {
     if (feed->cause == CAUSE_NONE)
         begin_end(feed, CAUSE_LOST);
     /* And so does the next hook, of a program that is far from its next chunk. */
-    atomic_store_explicit(&get_control(feed)->is_recording, 0, memory_order_relaxed);
+    set_recording(feed, 0);
     finish_end(feed);
 }
 
@@ -728,6 +757,7 @@ TtFeed *tt_feed_new(const TtFeedSetup *setup) {
     feed->is_stored = setup->is_stored;
     feed->segments = setup->segments;
     feed->control = get_control(feed);
+    feed->is_recording = atomic_load_explicit(&feed->control->is_recording, memory_order_relaxed);
     feed->told_status = -1;
     feed->parent = setup->parent;
     feed->is_inheriting = setup->parent != NULL;
@@ -805,12 +835,7 @@ void tt_feed_set_recording(TtFeed *feed, gboolean is_recording) {
     /* Ahead of the events that come after it. */
     if (!is_recording)
         tt_worker_call(feed->worker, note_sleep, feed);
-    g_mutex_lock(&feed->lock);
-    if (feed->control)
-        /* Nothing is published by it: a hook sees it sooner or later. */
-        atomic_store_explicit(&feed->control->is_recording, is_recording ? 1 : 0,
-                              memory_order_relaxed);
-    g_mutex_unlock(&feed->lock);
+    set_recording(feed, is_recording ? 1 : 0);
 }
 
 TtSessionCard *tt_feed_make_card(TtFeed *feed) {
