@@ -139,6 +139,77 @@ def fault_H01_killed_under_load_with_a_journal():
         check(export["completeness"]["gaps"][-1]["first_ns"] > 0, "what was before is known")
 
 
+REST, AWAY, BACK = range(1, 4)  # of programs/resting.c, beside STOP
+
+
+class Resting(Shift):
+    """A program at work that does nothing while it has no daemon; and what it did is counted."""
+
+    def __init__(self, program, daemon):
+        self.count = ttlib.temp_dir() / "count"
+        super().__init__(program, daemon.preload_env(counted=self.count))
+
+    def wait_for(self, which, number, what):
+        ttlib.wait_for(lambda: self.note(which) == number, f"{self.pid} {what}")
+
+    def ask(self, which, number):
+        struct.pack_into("=Q", self.notes, 8 * which, number)
+
+    def stand_still(self):
+        os.kill(self.pid, signal.SIGSTOP)
+        os.waitpid(self.pid, os.WUNTRACED)
+
+
+def check_told_and_lost(journal):
+    """Each kill comes between two calls of a program, which then makes none until it is traced."""
+    program = ttlib.build(
+        "resting.c", "-O2", "-pthread", f"-I{ttlib.SOURCE / 'client'}", str(ttlib.LIBTTCLIENT)
+    )
+    options = [f"--journal={journal}"] if journal else []
+    with ttlib.Daemon("--history=1000", *options) as daemon:
+        programs = [Resting(program, daemon) for _ in range(8)]
+        wait_for_sessions(daemon, programs, 10000)
+        for number in range(1, KILLS + 1):
+            if journal:
+                wait_for_journals(journal)
+            for one in programs:
+                one.stand_still()
+            daemon.kill()
+            for one in programs:
+                one.ask(REST, number)
+                os.kill(one.pid, signal.SIGCONT)
+            for one in programs:
+                one.wait_for(AWAY, number, "has seen that the daemon is gone")
+            daemon.start()
+            for one in programs:
+                one.wait_for(BACK, number, "is traced again")
+            wait_for_sessions(daemon, programs, 1000)
+        for one in programs:
+            one.ask(STOP, 1)
+            check_equal(one.process.wait(ttlib.SECONDS), 5)
+            daemon.wait_for_state(one.pid, "exited", "ended")
+        for one in programs:
+            told = daemon.session_of(one.pid)["events"]
+            export = daemon.export(one.pid)
+            ttlib.check_books(export)
+            lost = export["completeness"]["dropped_events"]
+            count = ttlib.read_count(one.count)
+            done = count["allocations"] + count["frees"]
+            print(f"# {one.pid}: {done} events, {told} told, {lost} lost")
+            check(lost > 0, "nothing is lost: what does this test?")
+            check_equal(told + lost, done, f"{told} told and {lost} lost: events")
+
+
+@case
+def fault_H01_what_is_not_told_is_counted_lost():
+    check_told_and_lost(None)
+
+
+@case
+def fault_H01_what_is_not_told_is_counted_lost_with_a_journal():
+    check_told_and_lost(ttlib.temp_dir() / "journal")
+
+
 @case
 def fault_H04_ended_under_load():
     """What was accepted is written, and the next daemon knows all of it."""
