@@ -24,6 +24,7 @@ enum { EXIT_USAGE = 2 };
 #define ENDED_SESSIONS_MAX 1000000
 #define LEAST_MEMORY ((gsize)16 << 20)
 #define EXIT_BOUND_MS 4500u
+#define WATCHDOG_LOOKS 4u /* within the time that the service manager gives us */
 
 typedef struct Options {
     char *socket_dir;
@@ -41,6 +42,8 @@ typedef struct Root {
     TtIntake *intake;
     TtExporter *exporter; /* NULL: none yet, or none any more */
     TtControl *control;
+    guint watchdog;      /* its timer; 0: nobody watches us */
+    gboolean has_warned; /* that a worker does not answer */
 } Root;
 
 static gboolean refuse_option(GError **error, const char *sentence) {
@@ -116,6 +119,37 @@ static void on_export(gpointer data, const guint8 *session_id, TtExportFormat fo
     tt_intake_answer_export(request, ESHUTDOWN, "The daemon is about to end");
 }
 
+/* -- Watchdog --------------------------------------------------------------------------------- */
+
+/* That this is called shows that the main loop runs. A worker that is late has until the last look
+ * before the manager ends us. */
+static gboolean on_watchdog(gpointer data) {
+    Root *root = data;
+
+    if (tt_intake_have_workers_answered(root->intake)) {
+        tt_manager_notify("WATCHDOG=1");
+        root->has_warned = FALSE;
+    } else if (!root->has_warned) {
+        g_warning("A worker has not answered for a while: unless it does, the service manager "
+                  "starts the daemon anew");
+        root->has_warned = TRUE;
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+static void begin_watchdog(Root *root) {
+    guint64 bound_ms = MIN(tt_manager_get_watchdog_us() / 1000, G_MAXUINT);
+
+    if (bound_ms > 0)
+        root->watchdog = g_timeout_add(MAX((guint)bound_ms / WATCHDOG_LOOKS, 1), on_watchdog, root);
+}
+
+static void end_watchdog(Root *root) {
+    if (root->watchdog > 0)
+        g_source_remove(root->watchdog);
+    root->watchdog = 0;
+}
+
 /* -- Life ------------------------------------------------------------------------------------- */
 
 static gboolean on_signal(gpointer data) {
@@ -169,7 +203,9 @@ static int serve(const Options *options) {
     g_unix_signal_add(SIGINT, on_signal, root.loop);
     if (start(&root, options, &error)) {
         tt_manager_notify("READY=1");
+        begin_watchdog(&root);
         g_main_loop_run(root.loop);
+        end_watchdog(&root);
         tt_manager_notify("STOPPING=1");
         g_thread_unref(g_thread_new("end", end_in_time, NULL));
     } else {

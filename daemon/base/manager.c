@@ -56,6 +56,18 @@ static void tell(const char *state, int passed_fd) {
     close(fd);
 }
 
+guint64 tt_manager_get_watchdog_us(void) {
+    const char *pid = g_getenv("WATCHDOG_PID"), *bound = g_getenv("WATCHDOG_USEC");
+    guint64 number;
+
+    if (pid && (!g_ascii_string_to_unsigned(pid, 10, 1, G_MAXINT, &number, NULL) ||
+                (pid_t)number != getpid()))
+        return 0;
+    if (!bound || !g_ascii_string_to_unsigned(bound, 10, 1, G_MAXINT64, &number, NULL))
+        return 0;
+    return number;
+}
+
 void tt_manager_notify(const char *state) { tell(state, -1); }
 
 void tt_manager_store(const char *name, int fd) {

@@ -10,7 +10,10 @@ G_BEGIN_DECLS
 
 gboolean tt_manager_is_there(void);
 
-/* Tells it something: "READY=1", "STOPPING=1". */
+/* Within which time after the last WATCHDOG=1 it ends us; 0: it does not watch us. */
+guint64 tt_manager_get_watchdog_us(void);
+
+/* Tells it something: "READY=1", "STOPPING=1", "WATCHDOG=1". */
 void tt_manager_notify(const char *state);
 
 /* Has it keep a descriptor, which stays the caller's, under a name of its own, whatever becomes of

@@ -8,11 +8,16 @@ struct TtWorker {
     GMainContext *context;
     GMainLoop *loop;
     GThread *thread;
+    gint is_asked; /* atomic, a plain flag: whether an answer is still awaited */
 };
+
+/* The worker whose thread this is. */
+static GPrivate own_worker = G_PRIVATE_INIT(NULL);
 
 static gpointer run_worker(gpointer data) {
     TtWorker *worker = data;
 
+    g_private_set(&own_worker, worker);
     g_main_context_push_thread_default(worker->context);
     g_main_loop_run(worker->loop);
     g_main_context_pop_thread_default(worker->context);
@@ -127,4 +132,26 @@ void tt_worker_call(TtWorker *worker, TtMessage run, gpointer data) {
     g_mutex_unlock(&call.lock);
     g_cond_clear(&call.returned);
     g_mutex_clear(&call.lock);
+}
+
+/* ---- Whether it hangs ---- */
+
+static void answer(gpointer data) {
+    TtWorker *worker = data;
+
+    g_atomic_int_set(&worker->is_asked, FALSE);
+}
+
+gboolean tt_worker_has_answered(TtWorker *worker) {
+    if (!g_atomic_int_compare_and_exchange(&worker->is_asked, FALSE, TRUE))
+        return FALSE;
+    tt_worker_send(worker, answer, worker, NULL);
+    return TRUE;
+}
+
+void tt_worker_note_progress(void) {
+    TtWorker *worker = g_private_get(&own_worker);
+
+    if (worker)
+        answer(worker);
 }

@@ -28,4 +28,13 @@ void tt_worker_send(TtWorker *worker, TtMessage run, gpointer data, GDestroyNoti
 /* The same, and waits until it has run. Any thread but the worker's own, where it runs at once. */
 void tt_worker_call(TtWorker *worker, TtMessage run, gpointer data);
 
+/* Whether the worker has come round to its messages, or has noted progress, since this was last
+ * called; it is asked anew with each answer. The first time it counts as having done so. One thread
+ * at a time. */
+gboolean tt_worker_has_answered(TtWorker *worker);
+
+/* Says that a long piece of work goes on, to whoever wonders whether this thread's worker hangs. On
+ * a thread that is no worker's nothing is done. */
+void tt_worker_note_progress(void);
+
 G_END_DECLS

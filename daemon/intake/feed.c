@@ -340,6 +340,7 @@ gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp) 
             if (tt_merger_has_reached(feed->merger, now))
                 break;
         }
+        tt_worker_note_progress();
         is_in_time = deadline_us == G_MAXINT64 || g_get_monotonic_time() < deadline_us;
     }
     if (!is_over(feed)) {

@@ -377,6 +377,14 @@ TtIntake *tt_intake_new(int listen_fd, const TtIntakeOptions *options, TtExportR
     return intake;
 }
 
+gboolean tt_intake_have_workers_answered(TtIntake *intake) {
+    gboolean have_answered = TRUE;
+
+    for (guint i = 0; i < intake->workers->len; i++)
+        have_answered &= tt_worker_has_answered(g_ptr_array_index(intake->workers, i));
+    return have_answered;
+}
+
 typedef struct Closing {
     TtFeed *feed;
     gint64 deadline_us;

@@ -56,6 +56,10 @@ gboolean tt_intake_prepare_journals(const char *dir, GError **error);
  * is let go, and says hello again. Main thread, before the first is accepted. */
 void tt_intake_adopt(TtIntake *intake, const GArray *stored);
 
+/* Whether every worker has answered since this was last asked, or goes on with something long
+ * (base/worker.h); asks those again that have. Main thread. */
+gboolean tt_intake_have_workers_answered(TtIntake *intake);
+
 /* Stops accepting, applies all that was accepted, ends the sessions, frees all. */
 void tt_intake_free(TtIntake *intake);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtIntake, tt_intake_free)

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/worker.h"
 #include "intake/intake.h"
 #include "intake/retell.h"
 #include "intake/sections.h"
@@ -131,6 +132,7 @@ gboolean tt_journal_retell(TtJournal *journal, TtSession *session, gboolean goes
 
     while (reader && tt_section_read(reader, &section) && section.head.session == 1 &&
            tt_retelling_take(retelling, &section)) {
+        tt_worker_note_progress();
         journal->whole_bytes = tt_section_reader_get_position(reader);
         journal->guess = *tt_retelling_get_guess(retelling);
     }

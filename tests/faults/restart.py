@@ -3,17 +3,18 @@
 """Section H: the daemon dies, ends, and comes back, and its clients go on. What they did they count
 themselves, in memory that we share with them (programs/shift.c)."""
 
+import contextlib
+import ctypes
 import json
 import mmap
 import os
-import select
-import signal
-import socket
+import pathlib
 import struct
 import subprocess
-import threading
+import time
 
 import ttlib
+from manager import Manager
 from ttlib import case, check, check_equal
 
 STOP, ALLOCATIONS, FREES, LONGEST_NS = range(4)  # of programs/shift.c, 8 bytes each
@@ -325,114 +326,10 @@ def fault_J09_session_that_ended_before_the_daemon_did():
 
 # ---- H13, H14: the service manager's descriptor store ----
 
-# As systemd starts it: descriptors from 3 on, LISTEN_PID is the daemon's.
-STARTER = """
-import os, sys
-fds = [int(word) for word in sys.argv[1].split()]
-high = [os.dup2(fd, 500 + i) for i, fd in enumerate(fds)]
-for i, fd in enumerate(high):
-    os.dup2(fd, 3 + i, inheritable=True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)))
-os.closerange(3 + len(fds), 1000)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-class Manager:
-    """Keeps a daemon's sockets, and what it asks to have kept, as sd_notify(3) says."""
-
-    def __init__(self, *options):
-        self.folder = ttlib.temp_dir() / "s"
-        self.folder.mkdir(mode=0o700)
-        self.options = options
-        self.log_path = ttlib.temp_dir() / "daemon.log"
-        self.kept = {}  # by name
-        self.listeners = []
-        for name, kind in (
-            ("events.sock", socket.SOCK_SEQPACKET),
-            ("control.sock", socket.SOCK_STREAM),
-        ):
-            listener = socket.socket(socket.AF_UNIX, kind)
-            listener.bind(str(self.folder / name))
-            listener.listen(4096)
-            self.listeners.append(listener)
-        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.notify.bind(str(self.folder / "notify"))
-        self.lock = threading.Lock()
-        self.words = []  # said so far
-        self.is_over = threading.Event()
-        threading.Thread(target=self.listen, daemon=True).start()
-        ttlib.at_end(self.is_over.set)
-        self.client = ttlib.Daemon(folder=self.folder)  # never started: who asks the daemon
-        self.sessions = self.client.sessions
-
-    def listen(self):
-        while not self.is_over.is_set():
-            select.select([self.notify], [], [], 0.05)
-            self.hear()
-
-    def hear(self):
-        """Does what was asked for up to now."""
-        with self.lock:
-            while not self.is_over.is_set() and select.select([self.notify], [], [], 0)[0]:
-                self.do(*socket.recv_fds(self.notify, 4096, 16)[:2])
-
-    def do(self, message, fds):
-        lines = message.decode().splitlines()
-        name = dict(line.split("=", 1) for line in lines).get("FDNAME")
-        self.words += lines
-        if "FDSTORE=1" in lines:
-            self.kept[name] = fds[0]
-        elif "FDSTOREREMOVE=1" in lines and name in self.kept:
-            os.close(self.kept.pop(name))
-
-    def start(self):
-        self.hear()
-        self.words.clear()
-        names, fds = ["events", "control"], [listener.fileno() for listener in self.listeners]
-        names += self.kept
-        fds += self.kept.values()
-        env = {"NOTIFY_SOCKET": self.folder / "notify", "LISTEN_FDNAMES": ":".join(names)}
-        with self.log_path.open("ab") as log:
-            self.daemon = subprocess.Popen(
-                ["/usr/bin/python3", "-c", STARTER, " ".join(map(str, fds))]
-                + [ttlib.TT_DAEMON, *self.options],
-                env=ttlib.clean_env(env),
-                pass_fds=fds,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-        def is_ready():
-            check(self.daemon.poll() is None, self.log_path.read_text())
-            return "READY=1" in self.words
-
-        ttlib.at_end(self.daemon.kill)
-        ttlib.wait_for(is_ready, "the daemon is ready")
-
-    def kill(self):
-        self.daemon.kill()
-        self.daemon.wait()
-        self.hear()
-
-    def stop(self):
-        self.daemon.send_signal(signal.SIGTERM)
-        check_equal(self.daemon.wait(ttlib.SECONDS), 0, self.log_path.read_text())
-        self.hear()
-
-    def close(self):
-        self.stop()
-        self.is_over.set()
-        for fd in self.kept.values():
-            os.close(fd)
-        for one in (*self.listeners, self.notify):
-            one.close()
-
-
-def keep_sessions(end, lossless):
+def keep_sessions(end, lossless, watchdog_ms=None):
     """Restarts a daemon, by @end, whose sessions the manager keeps. Returns (shift, export) of each."""
-    manager = Manager("--history=1000", f"--journal={ttlib.temp_dir() / 'journal'}")
+    journal = f"--journal={ttlib.temp_dir() / 'journal'}"
+    manager = Manager("--history=1000", journal, watchdog_ms=watchdog_ms)
     manager.start()
     shifts = start_shifts(manager.client, 4, lossless=lossless)
     manager.hear()
@@ -469,6 +366,21 @@ def check_nothing_lost(shift, export):
     own = [told[tid] for tid in told if tid != shift.pid]  # of the two that count
     check_equal(sum(t["allocations"] for t in own), shift.note(ALLOCATIONS), "allocations")
     check_equal(sum(t["frees"] for t in own), shift.note(FREES), "frees")
+
+
+def check_nothing_lost_unsaid(shift, export):
+    completeness = export["completeness"]
+    ttlib.check_books(export)
+    if completeness["exact"]:
+        check_nothing_lost(shift, export)
+    else:
+        print(f"# declared: {completeness['dropped_events']}, {completeness['gaps'][:3]}")
+        check(completeness["gaps"], f"not exact, and no gap: {completeness}")
+    told = export["cumulative_allocations"] + export["cumulative_frees"]
+    told += completeness["dropped_events"] - completeness["synthesized_frees"]
+    told += completeness["unknown_frees"]
+    done = shift.note(ALLOCATIONS) + shift.note(FREES)
+    check(told >= done, f"{told} told and declared of {done} done")
 
 
 @case
@@ -538,18 +450,7 @@ def fault_H14_lanes_are_full_before_the_next_daemon_comes():
 def fault_H13_killed_under_load_with_the_descriptor_store():
     """kill -9: what was read and not yet written is in the lanes still, or is declared."""
     for shift, export in keep_sessions(Manager.kill, lossless=1):
-        completeness = export["completeness"]
-        ttlib.check_books(export)
-        if completeness["exact"]:
-            check_nothing_lost(shift, export)
-        else:
-            print(f"# declared: {completeness['dropped_events']}, {completeness['gaps'][:3]}")
-            check(completeness["gaps"], f"not exact, and no gap: {completeness}")
-        told = export["cumulative_allocations"] + export["cumulative_frees"]
-        told += completeness["dropped_events"] - completeness["synthesized_frees"]
-        told += completeness["unknown_frees"]
-        done = shift.note(ALLOCATIONS) + shift.note(FREES)
-        check(told >= done, f"{told} told and declared of {done} done")
+        check_nothing_lost_unsaid(shift, export)
 
 
 @case
@@ -582,6 +483,157 @@ def fault_C14_restarted_behind_one_that_has_gone_elsewhere():
         if block["size"] in (40001, 40002):
             name = ttlib.functions_of(export, block["stack"])[0]
             check_equal(name, "main", f"of {block['size']} bytes")
+    manager.close()
+
+
+# ---- H13: the watchdog ----
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+LIBC.ptrace.restype = ctypes.c_long
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+WALL = 0x40000000
+
+
+def find_threads(pid, name):
+    """The ids of a process's threads of that name."""
+    tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
+    return [int(task.name) for task in tasks if (task / "comm").read_text() == f"{name}\n"]
+
+
+@contextlib.contextmanager
+def stopped_thread(pid, name):
+    """One thread of a process stands still, as if it hung; the others go on."""
+    (tid,) = find_threads(pid, name)
+    if LIBC.ptrace(PTRACE_SEIZE, tid, None, None) < 0:
+        raise ttlib.Skip(f"a thread may not be stopped here: {os.strerror(ctypes.get_errno())}")
+    LIBC.ptrace(PTRACE_INTERRUPT, tid, None, None)
+    os.waitpid(tid, WALL)
+    yield
+    if LIBC.ptrace(PTRACE_DETACH, tid, None, None) < 0:
+        os.waitpid(tid, WALL)  # it was killed: the process ends when that is noticed
+
+
+def hang(manager, name):
+    """Ends the daemon as a manager does: when it has not heard for so long that all is well."""
+    ttlib.wait_for(lambda: len(manager.beats) > 2, "it says that it is well")
+    with stopped_thread(manager.daemon.pid, name):
+        ttlib.wait_for(manager.is_silent, f"nothing is heard while {name} hangs", seconds=10)
+        manager.daemon.kill()
+    manager.kill()
+
+
+@case
+def fault_H13_worker_hangs():
+    """The manager hears no more of a daemon of which one worker hangs, and starts it anew."""
+    end = lambda manager: hang(manager, "worker-0")
+    for shift, export in keep_sessions(end, lossless=1, watchdog_ms=500):
+        check_nothing_lost_unsaid(shift, export)
+
+
+@case
+def fault_H13_main_thread_hangs():
+    manager = Manager(watchdog_ms=300)
+    manager.start()
+    hang(manager, "tt-daemon")
+    manager.start()
+    check_equal(manager.sessions(), [])
+    manager.close()
+
+
+def longest_silence(manager, start, end):
+    """Seconds from one word to the next, the first and the last moment included."""
+    times = [start, *(beat for beat in manager.beats if start < beat < end), end]
+    return max(after - before for before, after in zip(times, times[1:]))
+
+
+BUSY = r"""
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Many blocks, and then events as fast as it can until it is killed. */
+int main(void) {
+    static void *keep[50000];
+
+    for (int i = 0; i < 50000; i++)
+        keep[i] = malloc(50);
+    write(1, "x", 1);
+    for (;;)
+        free(malloc(100));
+}
+"""
+
+
+@case
+def fault_H13_busy_is_not_hung():
+    """Events as fast as two programs bring them, an export of fifty thousand blocks, a look for
+    leaks among them."""
+    program = ttlib.compile_c(BUSY, "-w", "-O1")
+    manager = Manager(watchdog_ms=2000)
+    manager.start()
+    start = time.monotonic()
+    env = manager.client.preload_env({"TT_LOSSLESS": 1})
+    busy = [subprocess.Popen([program], env=env, stdout=subprocess.PIPE) for _ in range(2)]
+    for process in busy:
+        ttlib.at_end(process.kill)
+    for process in busy:
+        check_equal(process.stdout.read(1), b"x")
+    pid = str(busy[0].pid)
+    for words in (["export", pid, "--json=/dev/null"], ["leaks", pid, "--json=/dev/null"]):
+        result = manager.client.ctl(*words)
+        check_equal(result.returncode, 0, f"{words}: {result.stderr}")
+    silence = longest_silence(manager, start, time.monotonic())
+    print(f"# {time.monotonic() - start:.1f} s, {silence:.2f} s of silence at most")
+    check(silence < 2, f"{silence} s of silence")
+    for process in busy:
+        process.kill()
+        process.wait()
+    manager.close()
+
+
+LONG = r"""
+#include <stdlib.h>
+#include <unistd.h>
+
+/* What takes a while to tell. */
+int main(void) {
+    char byte;
+
+    for (int i = 0; i < 6000000; i++)
+        free(malloc((size_t)i % 1000));
+    write(1, "x", 1);
+    read(0, &byte, 1);
+    return 5;
+}
+"""
+
+
+@case
+def fault_H13_long_journal_is_told():
+    """It is one piece of work of a worker, in which it says that it goes on."""
+    program = ttlib.compile_c(LONG, "-w", "-O1")
+    manager = Manager(f"--journal={ttlib.temp_dir() / 'journal'}", watchdog_ms=200)
+    manager.start()
+    env = manager.client.preload_env({"TT_LOSSLESS": 1})
+    process = subprocess.Popen(
+        [program], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    ttlib.at_end(process.kill)
+    check_equal(process.stdout.read(1), b"x")
+    manager.stop()
+    manager.start()
+    start = time.monotonic()
+    # What comes next is that it is written on, by a thread of its own.
+    has_begun = lambda: find_threads(manager.daemon.pid, "recorder")
+    ttlib.wait_for(has_begun, "the journal is told")
+    took = time.monotonic() - start
+    silence = longest_silence(manager, start, start + took)
+    print(f"# told within {took:.1f} s, {silence:.2f} s of silence at most")
+    check(silence < took / 2, f"{silence} s of silence in {took} s")
+    (card,) = manager.sessions()
+    check_equal(card["events"], 12000000, "all is told")
+    process.communicate(b"x", timeout=ttlib.SECONDS)
+    check_equal(process.returncode, 5)
     manager.close()
 
 

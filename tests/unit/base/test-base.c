@@ -84,6 +84,63 @@ static void test_what_last_messages_send_is_run(void) {
     g_string_free(trail.letters, TRUE);
 }
 
+/* ---- Whether a worker hangs ---- */
+
+typedef struct Gate {
+    GMutex lock;
+    gint has_begun, notes; /* atomic: how far it is; how often it is to note progress */
+    gint noted;            /* atomic */
+} Gate;
+
+/* Works until the lock is free, and notes progress as often as it is told. */
+static void run_long(gpointer data) {
+    Gate *gate = data;
+
+    g_atomic_int_set(&gate->has_begun, TRUE);
+    while (!g_mutex_trylock(&gate->lock)) {
+        if (g_atomic_int_get(&gate->noted) == g_atomic_int_get(&gate->notes))
+            continue;
+        tt_worker_note_progress();
+        g_atomic_int_inc(&gate->noted);
+    }
+    g_mutex_unlock(&gate->lock);
+}
+
+static void do_nothing(gpointer data) { (void)data; }
+
+static void test_worker_that_does_not_come_round_has_not_answered(void) {
+    TtWorker *worker = tt_worker_new("round");
+    Gate gate = {0};
+
+    g_mutex_init(&gate.lock);
+    g_mutex_lock(&gate.lock);
+    g_assert_true(tt_worker_has_answered(worker));
+    tt_worker_call(worker, do_nothing, NULL);
+    g_assert_true(tt_worker_has_answered(worker));
+    tt_worker_call(worker, do_nothing, NULL);
+
+    tt_worker_send(worker, run_long, &gate, NULL);
+    while (!g_atomic_int_get(&gate.has_begun))
+        g_thread_yield();
+    g_assert_true(tt_worker_has_answered(worker)); /* what was asked before it hung */
+    g_assert_false(tt_worker_has_answered(worker));
+    g_assert_false(tt_worker_has_answered(worker));
+
+    tt_worker_note_progress(); /* of a thread that is no worker's */
+    g_assert_false(tt_worker_has_answered(worker));
+    g_atomic_int_set(&gate.notes, 1);
+    while (g_atomic_int_get(&gate.noted) < 1)
+        g_thread_yield();
+    g_assert_true(tt_worker_has_answered(worker));
+    g_assert_false(tt_worker_has_answered(worker));
+
+    g_mutex_unlock(&gate.lock);
+    tt_worker_call(worker, do_nothing, NULL);
+    g_assert_true(tt_worker_has_answered(worker));
+    tt_worker_free(worker);
+    g_mutex_clear(&gate.lock);
+}
+
 static void test_budget_never_gives_more_than_it_has(void) {
     TtBudget budget;
 
@@ -291,6 +348,8 @@ int main(int argc, char **argv) {
     g_test_add_func("/base/call_waits_and_does_not_hang_on_itself",
                     test_call_waits_and_does_not_hang_on_itself);
     g_test_add_func("/base/what_last_messages_send_is_run", test_what_last_messages_send_is_run);
+    g_test_add_func("/base/worker_that_does_not_come_round_has_not_answered",
+                    test_worker_that_does_not_come_round_has_not_answered);
     g_test_add_func("/base/budget_never_gives_more_than_it_has",
                     test_budget_never_gives_more_than_it_has);
     g_test_add_func("/base/budget_is_shared", test_budget_is_shared);

@@ -218,6 +218,35 @@ static void test_tells_the_service_manager(void) {
     remove_dir(dir);
 }
 
+static void check_watchdog(const char *bound, const char *pid, guint64 want) {
+    if (pid)
+        g_setenv("WATCHDOG_PID", pid, TRUE);
+    else
+        g_unsetenv("WATCHDOG_PID");
+    if (bound)
+        g_setenv("WATCHDOG_USEC", bound, TRUE);
+    else
+        g_unsetenv("WATCHDOG_USEC");
+    g_assert_cmpuint(tt_manager_get_watchdog_us(), ==, want);
+    g_unsetenv("WATCHDOG_PID");
+    g_unsetenv("WATCHDOG_USEC");
+}
+
+/* As sd_watchdog_enabled(3) has it. */
+static void test_watchdog_is_for_whom_it_is_set(void) {
+    g_autofree char *own = g_strdup_printf("%d", getpid());
+
+    check_watchdog(NULL, NULL, 0);
+    check_watchdog("60000000", NULL, 60000000);
+    check_watchdog("60000000", own, 60000000);
+    check_watchdog("60000000", "1", 0);
+    check_watchdog("60000000", "it", 0);
+    check_watchdog(NULL, own, 0);
+    check_watchdog("0", own, 0);
+    check_watchdog("-1", own, 0);
+    check_watchdog("a while", own, 0);
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/service/listens_and_leaves_nothing", test_listens_and_leaves_nothing);
@@ -231,5 +260,6 @@ int main(int argc, char **argv) {
     g_test_add_func("/service/sockets_from_the_service_manager",
                     test_sockets_from_the_service_manager);
     g_test_add_func("/service/tells_the_service_manager", test_tells_the_service_manager);
+    g_test_add_func("/service/watchdog_is_for_whom_it_is_set", test_watchdog_is_for_whom_it_is_set);
     return g_test_run();
 }
