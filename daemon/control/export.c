@@ -277,8 +277,7 @@ static void write_document(Job *job, const TtHeldSnapshot *held, const TtHeldSna
         .columns = job->ask.columns,
         .related = job->related ? (const TtRelated *)(void *)job->related->data : NULL,
         .related_count = job->related ? job->related->len : 0,
-        .now_realtime_ns =
-            held->realtime_ns > 0 ? held->realtime_ns : (guint64)g_get_real_time() * 1000,
+        .now_realtime_ns = held->realtime_ns,
     };
     g_autoptr(TtSink) sink = tt_sink_new(job->fd);
     g_autoptr(GError) failure = NULL;

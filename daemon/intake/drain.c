@@ -18,6 +18,8 @@
 #include "protocol/checked.h"
 
 #define DAMAGED "A lane's data was damaged: some of what a thread did is missing"
+#define COUNTER_BEGAN_ANEW                                                                         \
+    "The machine slept, and its counter began anew: times after that are too early by as long"
 #define IMPOSSIBLE_TIME "Times were impossible and were set right: the order may be wrong"
 
 struct TtPiece {
@@ -229,8 +231,23 @@ static gboolean seek_piece(TtLane *lane, TtDrain *drain) {
     }
 }
 
+guint64 tt_drain_read_clock(TtDrain *drain, guint64 settled_stamp) {
+    guint64 now = tt_stamp_clock_now(&drain->clock);
+
+    /* Processors may be some ticks apart. */
+    if (G_LIKELY(now + drain->stamps_per_second / 1000 >= settled_stamp))
+        return now;
+    add_doubt(drain, COUNTER_BEGAN_ANEW);
+    tt_stamp_clock_go_on(&drain->clock, settled_stamp);
+    return settled_stamp;
+}
+
 /* A stamp before the lane's last, or one that is still to come: made possible again. */
 static guint64 correct_stamp(const TtLane *lane, TtDrain *drain, guint64 stamp, guint64 latest) {
+    guint64 ahead = drain->clock.ahead;
+
+    if (ahead > 0 && stamp <= latest - MIN(ahead, latest) && stamp + ahead >= lane->last_stamp)
+        return stamp + ahead;
     if (stamp > latest || lane->last_stamp - stamp > drain->stamps_per_second / 1000)
         add_doubt(drain, IMPOSSIBLE_TIME);
     return stamp > latest ? MAX(lane->last_stamp, tt_stamp_clock_now(&drain->clock))

@@ -63,6 +63,11 @@ typedef struct TtLane {
     gboolean is_in_heap; /* merger.c */
 } TtLane;
 
+/* The stamp of now, never a moment before @settled_stamp, which was read earlier: where the counter
+ * has begun anew the session's stamps go on from there, which is declared; those of a lane with its
+ * next chunk (encode.h has none lie before the last). */
+guint64 tt_drain_read_clock(TtDrain *drain, guint64 settled_stamp);
+
 /* @control and @chunks are borrowed. */
 TtLane *tt_lane_new(guint index, TtLaneControl *control, const guint8 *chunks, guint32 chunk_count);
 void tt_lane_free(TtLane *lane, TtDrain *drain);

@@ -322,7 +322,7 @@ static void wake(TtFeed *feed) {
 }
 
 gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp) {
-    guint64 now = tt_stamp_clock_now(&feed->clock);
+    guint64 now = tt_merger_read_clock(feed->merger);
     gboolean is_in_time = TRUE;
 
     if (ret_stamp)

@@ -53,7 +53,7 @@ static void begin_earlier(TtTimescale *scale, guint64 ns) {
     scale->start_realtime_ns -= MIN(ns, scale->start_realtime_ns);
 }
 
-char *tt_hello_read(TtCursor records, gint pid, const TtCalibration *calibration,
+char *tt_hello_read(TtCursor records, gint pid, TtCalibration *calibration,
                     TtSessionInfo **ret_info, TtStampClock *ret_clock, TtResumption *ret_resumption,
                     TtForkInstant *ret_fork) {
     TtRawRecord raw;

@@ -27,7 +27,7 @@ typedef struct TtResumption {
  *
  * Returns: (transfer full) (nullable): %NULL, or a sentence for the peer: why it is refused
  */
-char *tt_hello_read(TtCursor records, gint pid, const TtCalibration *calibration,
+char *tt_hello_read(TtCursor records, gint pid, TtCalibration *calibration,
                     TtSessionInfo **ret_info, TtStampClock *ret_clock, TtResumption *ret_resumption,
                     TtForkInstant *ret_fork);
 

@@ -96,7 +96,9 @@ GPtrArray *tt_intake_list_known(TtIntake *intake);
  * worker. Blocks while the worker catches up. */
 typedef struct TtHeldSnapshot {
     TtSnapshot *snapshot;
-    guint64 realtime_ns; /* a recording's: when the state was so; 0: now */
+    /* When it was taken: the session's start by CLOCK_REALTIME, and what has passed since by its
+     * own clock, whatever has been set meanwhile. A recording's: of its last word. */
+    guint64 realtime_ns;
     /* Private. */
     gpointer held;
     void (*release)(gpointer held);

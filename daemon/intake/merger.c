@@ -156,9 +156,15 @@ static void push_new(TtMerger *merger) {
     }
 }
 
+guint64 tt_merger_read_clock(TtMerger *merger) {
+    /* Of one that is finished nothing is compared with the present any more. */
+    return merger->is_finished ? tt_stamp_clock_now(&merger->drain.clock)
+                               : tt_drain_read_clock(&merger->drain, merger->settled_stamp);
+}
+
 gsize tt_merger_drain(TtMerger *merger) {
     gsize copied = 0;
-    guint64 now = tt_stamp_clock_now(&merger->drain.clock);
+    guint64 now = tt_merger_read_clock(merger);
 
     merger->settled_stamp = now - MIN(now, merger->drain.stamps_per_second / MARGIN_PER_SECOND);
     for (guint i = 0; i < merger->lanes->len; i++)

@@ -34,6 +34,9 @@ void tt_merger_resume(TtMerger *merger, const GArray *told_counts, GArray *held)
 /* The writers are gone: what they have published is all there will be, and is merged to its end. */
 void tt_merger_finish(TtMerger *merger);
 
+/* The stamp of now, as the session's events are stamped; see tt_drain_read_clock. */
+guint64 tt_merger_read_clock(TtMerger *merger);
+
 /* Copies what was published. Returns the bytes. */
 gsize tt_merger_drain(TtMerger *merger);
 

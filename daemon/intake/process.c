@@ -252,10 +252,22 @@ gboolean tt_process_is_same(const TtProcess *a, const TtProcess *b) {
     return a->pid == b->pid && a->start_time == b->start_time;
 }
 
+/* What is told of a process's offsets are its children's to be (time_namespaces(7)). */
+static gboolean is_in_our_time(gint pid) {
+    char path[48], ours[64], theirs[64];
+
+    g_snprintf(path, sizeof path, "/proc/%d/ns/time", pid);
+    gssize our_len = readlink("/proc/self/ns/time", ours, sizeof ours);
+    gssize their_len = readlink(path, theirs, sizeof theirs);
+    return our_len > 0 && our_len == their_len && memcmp(ours, theirs, (gsize)our_len) == 0;
+}
+
 gint64 tt_process_get_clock_offset_ns(gint pid) {
     char path[48], ours[512], theirs[512];
     gint64 ns[2] = {0, 0};
 
+    if (is_in_our_time(pid))
+        return 0;
     g_snprintf(path, sizeof path, "/proc/%d/timens_offsets", pid);
     if (!read_file("/proc/self/timens_offsets", ours, sizeof ours) ||
         !read_file(path, theirs, sizeof theirs))

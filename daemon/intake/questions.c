@@ -133,6 +133,7 @@ typedef struct Held {
     TtFeed *feed;
     TtPin *pin;
     TtSnapshot *snapshot;
+    guint64 realtime_ns; /* when it was taken, on the session's axis */
     /* Of the taking. */
     const TtInstant *instant;
     guint64 addr;
@@ -142,12 +143,20 @@ typedef struct Held {
     gsize max, count;
 } Held;
 
-static void run_take(gpointer data) {
-    Held *held = data;
-
+/* Returns the stamp of now, up to which the session is told then. */
+static guint64 catch_up(Held *held) {
+    const TtTimescale *scale = &tt_feed_get_info(held->feed)->timescale;
     guint64 stamp;
 
     tt_feed_catch_up(held->feed, G_MAXINT64, &stamp);
+    held->realtime_ns = scale->start_realtime_ns + tt_timescale_ns(scale, stamp);
+    return stamp;
+}
+
+static void run_take(gpointer data) {
+    Held *held = data;
+    guint64 stamp = catch_up(held);
+
     held->snapshot = tt_snapshot_new_at(tt_feed_get_session(held->feed), held->instant, stamp,
                                         &held->pin, &held->error);
 }
@@ -162,7 +171,7 @@ static void run_fetch(gpointer data) {
 static void run_take_lives(gpointer data) {
     Held *held = data;
 
-    tt_feed_catch_up(held->feed, G_MAXINT64, NULL);
+    (void)catch_up(held);
     held->snapshot = tt_snapshot_new_lives(tt_feed_get_session(held->feed), held->addr, &held->pin);
 }
 
@@ -221,7 +230,10 @@ static TtHeldSnapshot *take(Held *held, TtMessage run, GError **error) {
     tt_snapshot_set_fetch(held->snapshot, fetch, rewind_live, held);
     tt_snapshot_settle(held->snapshot);
     taken = g_new(TtHeldSnapshot, 1);
-    *taken = (TtHeldSnapshot){.snapshot = held->snapshot, .held = held, .release = release_held};
+    *taken = (TtHeldSnapshot){.snapshot = held->snapshot,
+                              .realtime_ns = held->realtime_ns,
+                              .held = held,
+                              .release = release_held};
     return taken;
 }
 

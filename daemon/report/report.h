@@ -36,9 +36,9 @@ typedef struct TtRelated {
  * @related_count: 0 for none
  * @is_text: of a diff, of lives or of leaks: text for people, not JSON
  * @columns: of that text's lines at most; 0 for no limit
- * @now_realtime_ns: the present time as of CLOCK_REALTIME, for a session that still runs. 0 for a
- *   state that is no longer the present one: then the state's own time stands, so that one
- *   recording exports to the same bytes twice
+ * @now_realtime_ns: the present time, as its start by CLOCK_REALTIME and what has passed since, for
+ * a session that still runs. 0 for a state that is no longer the present one: then the state's own
+ * time stands, so that one recording exports to the same bytes twice
  *
  * What is asked of a report. Borrows everything; a zeroed one is valid.
  */
