@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <unistd.h>
@@ -80,6 +81,12 @@ static gboolean write_all(Capture *capture, const void *bytes, gsize len, GError
 
 /* ---- Threads ---- */
 
+/* By itself. What its last copy of memory left in its vector registers, which it will not use,
+ * keeps nothing. */
+static gboolean is_ending(const struct user_regs_struct *regs) {
+    return regs->orig_rax == SYS_exit_group || regs->orig_rax == SYS_exit;
+}
+
 static gboolean add_thread(Capture *capture, guint32 tid, GError **error) {
     struct user_regs_struct regs;
     TtImageThread thread = {.tid = tid};
@@ -90,7 +97,8 @@ static gboolean add_thread(Capture *capture, guint32 tid, GError **error) {
         return errno == ESRCH || fail(error, capture->pid, "read the registers", errno);
     memcpy(thread.words, &regs, sizeof regs);
     /* Where the vectors cannot be had the other registers do. */
-    if (ptrace(PTRACE_GETREGSET, (pid_t)tid, (gpointer)NT_X86_XSTATE, &vectors) < 0)
+    if (is_ending(&regs) ||
+        ptrace(PTRACE_GETREGSET, (pid_t)tid, (gpointer)NT_X86_XSTATE, &vectors) < 0)
         vectors.iov_len = 0;
     thread.word_count = (guint32)((sizeof regs + vectors.iov_len) / 8);
     thread.sp = regs.rsp;

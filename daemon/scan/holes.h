@@ -26,7 +26,7 @@ typedef struct TtHole {
  * tt_holes_find:
  * @has_gaps: live blocks may be unknown: the heap is none then
  * @ret_kept: (out) (transfer full) (element-type guint64): words in holes that count all the same:
- *   where ended threads keep their vectors of TLS blocks, which they will use again
+ *   where ended threads keep their vectors of TLS blocks, which the next ones will use
  *
  * Returns: (transfer full) (element-type TtHole): in order, apart
  */

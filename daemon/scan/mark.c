@@ -91,6 +91,67 @@ static inline void visit(Marker *marker, guint64 word, guint8 how) {
     reach(marker, index, how);
 }
 
+/* ---- Blocks ---- */
+
+/* The next address in a block, from @at on, that lies in another, or TT_NONE at its end; @at is
+ * moved past it. What lies in a block that lies in this one is that one's, which comes with
+ * @ret_word 0. */
+static guint32 next_target(Marker *marker, guint32 index, guint64 *at, guint64 *ret_word) {
+    const TtLive *block = get_block(marker, index);
+    guint64 end = block->end & ~(guint64)7, stop;
+
+    while (*at < end) {
+        const guint64 *word = tt_image_read(marker->image, *at, &stop);
+
+        stop = MIN(stop, end);
+        for (; word && *at < stop; word++) {
+            guint64 value = *word;
+
+            if (marker->table->has_nested[index]) {
+                guint32 inner = tt_table_find(marker->table, *at);
+
+                if (inner != index && inner != TT_NONE) {
+                    *at = tt_saturating_add(get_block(marker, inner)->end, 7) & ~(guint64)7;
+                    *ret_word = 0;
+                    return inner;
+                }
+            }
+            *at += 8;
+            if (G_LIKELY(value < marker->low || value >= marker->high))
+                continue;
+            guint32 target = tt_table_find(marker->table, value);
+            if (target != TT_NONE && target != index) {
+                *ret_word = value;
+                return target;
+            }
+        }
+        *at = MAX(*at, stop);
+    }
+    return TT_NONE;
+}
+
+static guint64 first_word(const TtLive *block) { return (block->addr + 7) & ~(guint64)7; }
+
+static void look_into(Marker *marker, guint32 index, guint8 how) {
+    guint64 at = first_word(get_block(marker, index)), word;
+
+    marker->scanned_bytes += get_block(marker, index)->size;
+    while (next_target(marker, index, &at, &word) != TT_NONE)
+        visit(marker, word, how);
+}
+
+static void follow(Marker *marker, guint8 how) {
+    GArray *todo = marker->todo[how];
+
+    while (todo->len > 0) {
+        guint32 index = g_array_index(todo, guint32, todo->len - 1);
+
+        g_array_set_size(todo, todo->len - 1);
+        if (marker->reached[index] == how) /* not reached better meanwhile */
+            look_into(marker, index, how);
+    }
+}
+
 /* ---- Roots ---- */
 
 /* Memory of a heap that is no block, as far as the next one: a thread may be moving one there. */
@@ -208,6 +269,20 @@ static void visit_range(Marker *marker, const TtImageRange *range, const GArray 
     marker->is_libc = FALSE;
 }
 
+/* What the next thread on an ended one's stack takes over: the vector of TLS blocks and these. What
+ * they hold is of the ended one; glibc clears it (nptl/allocatestack.c). */
+static void reach_vector(Marker *marker, guint64 addr) {
+    guint32 index = tt_table_find(marker->table, addr), target;
+    guint64 at, word;
+
+    if (index == TT_NONE)
+        return;
+    at = first_word(get_block(marker, index));
+    marker->reached[index] = START;
+    while ((target = next_target(marker, index, &at, &word)) != TT_NONE)
+        marker->reached[target] = START;
+}
+
 static void visit_threads(Marker *marker, const GArray *kept) {
     const TtImage *image = marker->image;
 
@@ -219,7 +294,7 @@ static void visit_threads(Marker *marker, const GArray *kept) {
         visit(marker, tt_holes_read_tls_vector(marker->image, thread->thread_pointer), START);
     }
     for (guint i = 0; i < kept->len; i++)
-        visit(marker, g_array_index(kept, guint64, i), START);
+        reach_vector(marker, g_array_index(kept, guint64, i));
 }
 
 static void find_lanes(Marker *marker) {
@@ -243,67 +318,6 @@ static void visit_roots(Marker *marker, gboolean has_gaps) {
     for (guint64 i = 0; i < marker->image->head->range_count; i++)
         visit_range(marker, &marker->image->ranges[i], holes);
     marker->lanes_start = marker->lanes_end = 0;
-}
-
-/* ---- Blocks ---- */
-
-/* The next address in a block, from @at on, that lies in another, or TT_NONE at its end; @at is
- * moved past it. What lies in a block that lies in this one is that one's, which comes with
- * @ret_word 0. */
-static guint32 next_target(Marker *marker, guint32 index, guint64 *at, guint64 *ret_word) {
-    const TtLive *block = get_block(marker, index);
-    guint64 end = block->end & ~(guint64)7, stop;
-
-    while (*at < end) {
-        const guint64 *word = tt_image_read(marker->image, *at, &stop);
-
-        stop = MIN(stop, end);
-        for (; word && *at < stop; word++) {
-            guint64 value = *word;
-
-            if (marker->table->has_nested[index]) {
-                guint32 inner = tt_table_find(marker->table, *at);
-
-                if (inner != index && inner != TT_NONE) {
-                    *at = tt_saturating_add(get_block(marker, inner)->end, 7) & ~(guint64)7;
-                    *ret_word = 0;
-                    return inner;
-                }
-            }
-            *at += 8;
-            if (G_LIKELY(value < marker->low || value >= marker->high))
-                continue;
-            guint32 target = tt_table_find(marker->table, value);
-            if (target != TT_NONE && target != index) {
-                *ret_word = value;
-                return target;
-            }
-        }
-        *at = MAX(*at, stop);
-    }
-    return TT_NONE;
-}
-
-static guint64 first_word(const TtLive *block) { return (block->addr + 7) & ~(guint64)7; }
-
-static void look_into(Marker *marker, guint32 index, guint8 how) {
-    guint64 at = first_word(get_block(marker, index)), word;
-
-    marker->scanned_bytes += get_block(marker, index)->size;
-    while (next_target(marker, index, &at, &word) != TT_NONE)
-        visit(marker, word, how);
-}
-
-static void follow(Marker *marker, guint8 how) {
-    GArray *todo = marker->todo[how];
-
-    while (todo->len > 0) {
-        guint32 index = g_array_index(todo, guint32, todo->len - 1);
-
-        g_array_set_size(todo, todo->len - 1);
-        if (marker->reached[index] == how) /* not reached better meanwhile */
-            look_into(marker, index, how);
-    }
 }
 
 /* ---- What is lost ---- */

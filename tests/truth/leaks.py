@@ -237,6 +237,95 @@ def definite_leaks_are_those_of_leaksanitizer():
     check_equal(ours, dict(sums), lsan.stderr[:2000])
 
 
+LEFTOVERS = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+static void (*keep_in_plugin)(size_t size);
+
+__attribute__((noinline)) static void wipe(void) {
+    char bytes[8192];
+    memset(bytes, 0x55, sizeof bytes);
+    __asm__ volatile("" : : "r"(bytes) : "memory");
+}
+
+__attribute__((noinline)) static void *definite_behind_ended_tls(void *unused) {
+    keep_in_plugin(205);
+    return unused;
+}
+
+/* Its address is in a vector register, as memcpy leaves some there, and nowhere else. */
+__attribute__((noinline)) static void definite_in_vector(void) {
+    void *block = malloc(206);
+    wipe();
+    /* wipe() has saved it below the stack pointer. */
+    __asm__ volatile("movq %0, %%xmm13\n\t"
+                     "xor %k0, %k0\n\t"
+                     "movq $0, -16(%%rsp)\n\t"
+                     "mov %1, %%eax\n\t"
+                     "xor %%edi, %%edi\n\t"
+                     "xor %%esi, %%esi\n\t"
+                     "xor %%edx, %%edx\n\t"
+                     "xor %%r8d, %%r8d\n\t"
+                     "xor %%r9d, %%r9d\n\t"
+                     "xor %%r10d, %%r10d\n\t"
+                     "syscall"
+                     : "+b"(block)
+                     : "i"(SYS_exit_group)
+                     : "rax", "rdi", "rsi", "rdx", "r8", "r9", "r10", "rcx", "r11", "xmm13",
+                       "memory");
+}
+
+int main(void) {
+    void *plugin = dlopen(getenv("PLUGIN"), RTLD_NOW);
+    pthread_t thread;
+
+    keep_in_plugin = (void (*)(size_t))dlsym(plugin, "keep");
+    pthread_create(&thread, NULL, definite_behind_ended_tls, NULL);
+    pthread_join(thread, NULL);
+    definite_in_vector();
+    return 1;
+}
+"""
+TLS_PLUGIN = """
+#include <stdlib.h>
+__thread void *slot;
+__thread char more[70000]; /* too much for the room that is left in static TLS */
+void keep(size_t size) { slot = malloc(size); more[1] = 1; }
+"""
+
+
+@case
+def leftovers_keep_nothing():
+    """Thread-local storage of a thread that has ended, which the next one gets cleared, and vector
+    registers of a thread that ends. By valgrind's word too."""
+    ttlib.need("valgrind")
+    program = ttlib.compile_c(LEFTOVERS, "-O1", "-pthread", "-ldl")
+    env = {"PLUGIN": ttlib.compile_c(TLS_PLUGIN, "-shared", "-fPIC", name="tls.so")}
+    with ttlib.Daemon() as daemon:
+        found = leaks(daemon, "--", program, env=env)
+    names = [ttlib.functions_of(found, leak["stack"]) for leak in found["leaks"]]
+    sizes = {
+        (leak["class"], leak["bytes"])
+        for leak, stack in zip(found["leaks"], names)
+        if {"definite_behind_ended_tls", "definite_in_vector"} & set(stack)
+    }
+    theirs = subprocess.run(
+        ["valgrind", "--leak-check=full", program],
+        env=ttlib.clean_env(env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    for size in (205, 206):
+        check(f" {size} bytes in 1 blocks are definitely lost" in theirs.stderr, theirs.stderr)
+        check(("definite", size) in sizes, f"{size}: {sizes}")
+
+
 # ---- A program that works ----
 
 WORKER = r"""
