@@ -57,7 +57,8 @@ int tt_command_diff(char **argv, const TtChildStart *start) {
     if (asked.help)
         return tt_command_print(help);
     if (!words[0] || !words[1] || (words[2] && words[3])) {
-        tt_say("diff takes two instants and a TARGET: see tt-ctl diff --help");
+        tt_say("diff takes two instants, and a TARGET where there are several sessions: see tt-ctl "
+               "diff --help");
         return TT_STATUS_USAGE;
     }
     before = tt_args_to_text(words[0]);

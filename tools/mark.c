@@ -23,7 +23,8 @@ int tt_command_mark(char **argv, const TtChildStart *start) {
     if (wants_help)
         return tt_command_print(help);
     if (!words[0] || (words[1] && words[2])) {
-        tt_say("mark takes a NAME and a TARGET: see tt-ctl mark --help");
+        tt_say("mark takes a NAME, and a TARGET where there are several sessions: see tt-ctl mark "
+               "--help");
         return TT_STATUS_USAGE;
     }
     daemon = tt_daemon_open(&error);

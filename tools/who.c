@@ -67,7 +67,8 @@ int tt_command_who(char **argv, const TtChildStart *start) {
     if (asked.help)
         return tt_command_print(help);
     if (!words[0] || (words[1] && words[2])) {
-        tt_say("who takes a TARGET and an ADDRESS: see tt-ctl who --help");
+        tt_say("who takes an ADDRESS, and before it a TARGET where there are several sessions: see "
+               "tt-ctl who --help");
         return TT_STATUS_USAGE;
     }
     target = tt_args_to_text(words[1] ? words[0] : "");

@@ -5,6 +5,7 @@
 #include "model/reader.h"
 
 #define MARKS_TOLD_MAX 8u
+#define NAME_TOLD_BYTES 60u
 
 const char *tt_state_source_name(TtStateSource source) {
     static const char *const names[] = {
@@ -180,17 +181,30 @@ static TtSnapshot *begin_at_peak(TtSession *session, TtPin **ret_pin) {
     return snapshot;
 }
 
+/* Returns: (transfer full): a name in a sentence: all on its line, cut between two characters. */
+static char *quote(const char *name) {
+    gsize len = strnlen(name, NAME_TOLD_BYTES);
+
+    while (len > 0 && (name[len] & 0xc0) == 0x80)
+        len--;
+    return g_strdelimit(g_strdup_printf("'%.*s%s'", (int)len, name, name[len] ? "…" : ""), "\n",
+                        ' ');
+}
+
 static void refuse_mark(const TtSession *session, const char *name, GError **error) {
     const GArray *marks = session->names.marks;
     g_autoptr(GString) told = g_string_new(NULL);
+    g_autofree char *asked = quote(name);
 
-    for (guint i = marks->len - MIN(marks->len, MARKS_TOLD_MAX); i < marks->len; i++)
-        g_string_append_printf(told, "%s'%.40s'", told->len > 0 ? ", " : "",
-                               g_array_index(marks, TtMark, i).name);
+    for (guint i = marks->len - MIN(marks->len, MARKS_TOLD_MAX); i < marks->len; i++) {
+        g_autofree char *one = quote(g_array_index(marks, TtMark, i).name);
+
+        g_string_append_printf(told, "%s%s", told->len > 0 ? ", " : "", one);
+    }
     if (marks->len == 0)
         g_string_append(told, "none at all");
     g_set_error(error, TT_MODEL_ERROR, TT_MODEL_ERROR_INSTANT,
-                "There is no mark '%.64s' in the session; there %s %s%s", name,
+                "There is no mark %s in the session; there %s %s%s", asked,
                 marks->len == 1 ? "is" : "are", marks->len > MARKS_TOLD_MAX ? "…, " : "",
                 told->str);
 }

@@ -398,6 +398,24 @@ def recordings_answer_as_their_sessions():
             recorded.check_same("who", hex(story.blocks[size][0] + draw.randrange(size)))
 
 
+@ttlib.case
+def names_of_marks_keep_to_their_line():
+    """Of foreign names a sentence is made: none breaks it into two, nor is cut within a character."""
+    with ttlib.Daemon() as daemon:
+        process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, env=daemon.preload_env())
+        ttlib.wait_for(lambda: daemon.sessions(), "the session is there")
+        for name in ("one\ntwo", "x" + 50 * "ä"):
+            check_equal(daemon.ctl("mark", name).returncode, 0)
+        result = daemon.ctl("export", "--json", "--at=no\nsuch")
+        process.communicate(b"")
+    check_equal(result.returncode, 2, result.stderr)
+    check_equal(
+        result.stderr,
+        "tt-ctl: There is no mark 'no such' in the session; there are 'one two', "
+        f"'x{29 * 'ä'}…'\n",
+    )
+
+
 def check_refused(status, word, *words):
     result = ttlib.ctl(*words, env=ttlib.clean_env({"TT_SOCKET_DIR": ttlib.temp_dir()}))
     check_equal(result.returncode, status, f"{words}: {result.stderr}")
