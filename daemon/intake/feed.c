@@ -827,6 +827,10 @@ void tt_feed_get_summary(TtFeed *feed, TtSummary *ret_summary) {
     g_mutex_unlock(&feed->lock);
 }
 
+gboolean tt_feed_is_of(const TtFeed *feed, const TtProcess *process) {
+    return tt_process_is_same(&feed->identity, process);
+}
+
 gboolean tt_feed_was_replaced_by(TtFeed *feed, TtProcess *newcomer) {
     return tt_process_is_same(&feed->identity, newcomer) &&
            tt_process_check_image(newcomer, feed->inode) == TT_IMAGE_OTHER;

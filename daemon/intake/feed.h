@@ -68,6 +68,9 @@ TtSessionCard *tt_feed_make_card(TtFeed *feed);
 /* Waits until what it inherits has come: then its session can be asked. Any thread but a worker. */
 void tt_feed_wait_for_inheritance(TtFeed *feed);
 
+/* Whether it is this process's. Any thread. */
+gboolean tt_feed_is_of(const TtFeed *feed, const TtProcess *process);
+
 /* Whether @newcomer is the process of this feed after an exec. Any thread. */
 gboolean tt_feed_was_replaced_by(TtFeed *feed, TtProcess *newcomer);
 

@@ -174,19 +174,43 @@ static TtWorker *choose_worker(TtIntake *intake) {
     return best;
 }
 
-/* A process that said hello before: that session is over if this is another image. */
+/* Whoever was started by vfork or posix_spawn knows of no parent, as nothing was traced between
+ * that and its exec. Nor does one that somebody untraced has started: the nearest that is traced
+ * counts.
+ *
+ * Returns: (transfer full) (nullable) */
+static TtFeed *find_starter(TtIntake *intake, const TtProcess *process) {
+    TtProcess ancestor = *process;
+
+    while (tt_process_find_parent(&ancestor, &ancestor)) {
+        g_autoptr(TtFeed) feed = tt_registry_find_newest(intake->registry, ancestor.pid);
+
+        if (feed && tt_feed_is_of(feed, &ancestor))
+            return g_steal_pointer(&feed);
+    }
+    return NULL;
+}
+
+static void set_relation(TtSessionInfo *info, TtRelation relation, const TtFeed *to) {
+    info->parent_relation = relation;
+    memcpy(info->parent_id, tt_feed_get_info(to)->id, sizeof info->parent_id);
+}
+
+/* To the process's session before, which is over if this is another image, or to its starter's. */
 static void relate(TtIntake *intake, TtSessionInfo *info, TtProcess *process) {
     g_autoptr(TtFeed) before = tt_registry_find_newest(intake->registry, info->pid);
+    gboolean is_replaced = before && tt_feed_was_replaced_by(before, process);
 
-    if (!before)
+    if (info->parent_relation == TT_RELATION_NONE && is_replaced)
+        set_relation(info, TT_RELATION_EXEC, before);
+    if (before)
+        tell(before, run_supersede, is_replaced);
+    if (info->parent_relation != TT_RELATION_NONE)
         return;
 
-    gboolean is_replaced = tt_feed_was_replaced_by(before, process);
-    if (info->parent_relation == TT_RELATION_NONE && is_replaced) {
-        info->parent_relation = TT_RELATION_EXEC;
-        memcpy(info->parent_id, tt_feed_get_info(before)->id, sizeof info->parent_id);
-    }
-    tell(before, run_supersede, is_replaced);
+    g_autoptr(TtFeed) starter = find_starter(intake, process);
+    if (starter)
+        set_relation(info, TT_RELATION_FORK, starter);
 }
 
 static gboolean is_same_session(const TtSessionInfo *a, const TtSessionInfo *b) {

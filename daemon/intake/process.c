@@ -248,6 +248,19 @@ gboolean tt_process_descends_from(gint pid, gint ancestor) {
     return FALSE;
 }
 
+gboolean tt_process_find_parent(const TtProcess *process, TtProcess *ret_parent) {
+    Stat stat, parent, again;
+
+    if (!read_stat(process->pid, &stat) || stat.start_time != process->start_time ||
+        stat.parent <= 0 || !read_stat(stat.parent, &parent))
+        return FALSE;
+    /* Its pid is not another's yet if it was still the parent after that. */
+    if (!read_stat(process->pid, &again) || again.parent != stat.parent)
+        return FALSE;
+    *ret_parent = (TtProcess){.pid = stat.parent, .fd = -1, .start_time = parent.start_time};
+    return TRUE;
+}
+
 gboolean tt_process_is_same(const TtProcess *a, const TtProcess *b) {
     return a->pid == b->pid && a->start_time == b->start_time;
 }

@@ -49,6 +49,10 @@ TtImage tt_process_check_image(TtProcess *process, guint64 inode);
 /* Did @ancestor start the process, or start who started it? FALSE where /proc does not tell. */
 gboolean tt_process_descends_from(gint pid, gint ancestor);
 
+/* Who started @process, by pid and start time alone (no pidfd). FALSE where /proc does not tell, or
+ * it is nobody that we can see. */
+gboolean tt_process_find_parent(const TtProcess *process, TtProcess *ret_parent);
+
 /* Do both name one process? Not so where only the pid is the same. */
 gboolean tt_process_is_same(const TtProcess *a, const TtProcess *b);
 

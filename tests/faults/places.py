@@ -223,6 +223,55 @@ def fault_C07_spawned_and_piped():
         check(names.count("dash") >= 40, f"{names.count('dash')} sessions of the shell")
 
 
+STARTS = r"""
+#define _GNU_SOURCE
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+int main(int argc, char **argv) {
+    char *again[] = {argv[0], "child", NULL};
+    int is_child = argc > 1;
+    pid_t pid;
+
+    free(malloc(10));
+    if (is_child)
+        return 0;
+    if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, again, environ))
+        return 1;
+    waitpid(pid, NULL, 0);
+    pid = vfork();
+    if (pid == 0) {
+        execv("/proc/self/exe", again);
+        _exit(1);
+    }
+    waitpid(pid, NULL, 0);
+    return 0;
+}
+"""
+
+
+@case
+def fault_C07_children_know_who_started_them():
+    """Though nothing was traced between the start and the exec; and a run beside others has its own."""
+    program = ttlib.compile_c(STARTS, "-w", name="starts")
+    folder = ttlib.temp_dir()
+    with ttlib.Daemon() as daemon:
+        check_equal(ttlib.run(["/bin/cat"], daemon.preload_env()).returncode, 0)
+        result = daemon.ctl("run", f"--json={folder}/%s.json", "--", program)
+        check_equal((result.returncode, result.stderr), (0, ""))
+        shown = [ttlib.read_json(path)["process"] for path in folder.glob("*.json")]
+        (own,) = (one for one in shown if one["command_line"][1:] == [])
+        children = [one for one in shown if one["exe"] == own["exe"] and one is not own]
+        check_equal([one["command_line"][1:] for one in children], 2 * [["child"]])
+        check_equal([one["parent_session"] for one in children], 2 * [own["session"]])
+        check_equal([one["relation"] for one in own["related"]], 2 * ["child"])
+
+
 @case
 def fault_C11_namespaces_that_want_a_single_thread():
     with ttlib.Daemon("--history=500") as daemon:
