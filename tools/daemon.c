@@ -23,9 +23,11 @@
 #include "tools/say.h"
 
 #define OBJECT "/org/tracetools/Daemon"
-#define RETRY_MS 20       /* between attempts at a daemon whose backlog is full */
-#define START_MS 10000    /* for one of our own to say that it is ready */
-#define END_MS 6000       /* and to end */
+#define RETRY_MS 20    /* between attempts at a daemon whose backlog is full */
+#define START_MS 10000 /* for one of our own to say that it is ready */
+#define END_MS 6000    /* and to end */
+/* One of our own keeps all that a run makes, as far as its memory goes. */
+#define OWN_SESSIONS "--sessions=100000"
 #define COMPLAINT_MAX 400 /* bytes of what it said, where it failed to start */
 
 static gboolean fits_socket(const char *dir) {
@@ -234,7 +236,7 @@ static char **daemon_environment(const char *notify_address) {
 /* In the child, between fork and exec: nothing that a lock of another thread could hold. */
 static void become_daemon(const char *program, char **environment, const char *dir_option,
                           int log_fd, pid_t parent) {
-    char *const arguments[] = {(char *)program, (char *)dir_option, NULL};
+    char *const arguments[] = {(char *)program, (char *)dir_option, (char *)OWN_SESSIONS, NULL};
     sigset_t none;
     int null_fd;
 

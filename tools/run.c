@@ -66,6 +66,7 @@ typedef struct Run {
     TtRecordingFile *recording; /* or NULL */
     GError *record_error;       /* it ended before it was to */
     GHashTable *before;         /* ids of sessions that are not CMD's */
+    guint64 order_before;       /* of the last of them */
     gint pid;
     gint wait_status;
 } Run;
@@ -177,6 +178,7 @@ static gboolean find_daemon(Run *run, GError **error) {
     if (!tt_daemon1_call_list_sync(run->daemon->proxy, &sessions, NULL, error))
         return tt_ask_explain(run->daemon, error);
     run->before = tt_tree_get_ids(sessions);
+    run->order_before = tt_tree_get_last_order(sessions);
     return TRUE;
 }
 
@@ -311,6 +313,18 @@ static void keep_client_dir(Run *run, GPtrArray *family) {
     }
 }
 
+/* The daemon keeps so many of those that ended, and all may have been asked for. */
+static void tell_gone(const Run *run, GVariant *sessions) {
+    guint64 gone = tt_tree_count_gone(sessions, run->order_before);
+
+    if (gone > 0)
+        tt_say("%" G_GUINT64_FORMAT
+               " session%s that began and ended meanwhile %s been given up for "
+               "later ones%s: tt-ctl run --record=F keeps all",
+               gone, gone == 1 ? "" : "s", gone == 1 ? "has" : "have",
+               run->daemon->pid > 0 ? "" : ", by tt-daemon's --sessions or --memory-limit");
+}
+
 /* Whether something was asked of CMD's own process, and not of all. */
 static gboolean needs_own_session(const Run *run) {
     const Asked *asked = &run->asked;
@@ -344,6 +358,8 @@ static gboolean report(Run *run, GError **error) {
         return tt_ask_explain(run->daemon, error);
     family = tt_tree_find(sessions, run->before, run->daemon->pid > 0 ? 0 : run->pid);
     keep_client_dir(run, family);
+    if (!run->asked.record || run->asked.json || run->asked.svg)
+        tell_gone(run, sessions);
     if (family->len == 0 || (needs_own_session(run) && !tt_tree_find_last(family, run->pid)))
         return refuse(error, TT_TOOLS_ERROR_FAILED,
                       "%s ran, but no session of it appeared: it was not traced", run->argv[0]);

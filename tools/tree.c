@@ -20,6 +20,33 @@ GHashTable *tt_tree_get_ids(GVariant *sessions) {
     return ids;
 }
 
+guint64 tt_tree_get_last_order(GVariant *sessions) {
+    GVariantIter iter;
+    GVariant *session;
+    guint64 last = 0;
+
+    g_variant_iter_init(&iter, sessions);
+    while ((session = g_variant_iter_next_value(&iter))) {
+        last = MAX(last, tt_list_get_number(session, "order"));
+        g_variant_unref(session);
+    }
+    return last;
+}
+
+guint64 tt_tree_count_gone(GVariant *sessions, guint64 order) {
+    guint64 last = tt_tree_get_last_order(sessions);
+    GVariantIter iter;
+    GVariant *session;
+    guint64 there = 0;
+
+    g_variant_iter_init(&iter, sessions);
+    while ((session = g_variant_iter_next_value(&iter))) {
+        there += tt_list_get_number(session, "order") > order;
+        g_variant_unref(session);
+    }
+    return last > order + there ? last - order - there : 0;
+}
+
 static gint by_order(gconstpointer one, gconstpointer other) {
     guint64 a = tt_list_get_number(*(GVariant *const *)one, "order");
     guint64 b = tt_list_get_number(*(GVariant *const *)other, "order");

@@ -9,6 +9,12 @@ G_BEGIN_DECLS
 /* Returns: (transfer full) (element-type utf8): the ids in an aa{sv}, to tell old from new. */
 GHashTable *tt_tree_get_ids(GVariant *sessions);
 
+/* Returns: the order (of the daemon's List) of the one that began last; 0: there is none. */
+guint64 tt_tree_get_last_order(GVariant *sessions);
+
+/* Returns: how many that began after the one of @order are listed no more. Anybody's. */
+guint64 tt_tree_count_gone(GVariant *sessions, guint64 order);
+
 /**
  * tt_tree_find:
  * @sessions: aa{sv}, as of now

@@ -348,6 +348,32 @@ def fault_J09_session_evicted_by_later_ones():
         ttlib.check_books(daemon.export(ids[3]))
 
 
+MANY = "for i in $(seq 80); do /bin/true; done"
+
+
+def run_many(folder, env):
+    """80 programs one after the other; returns what was said, and how many documents each got."""
+    result = ttlib.ctl("run", f"--json={folder}/%s.json", "--", "/bin/sh", "-c", MANY, env=env)
+    check_equal(result.returncode, 0, result.stderr)
+    exes = [ttlib.read_json(path)["process"]["exe"] for path in folder.glob("*.json")]
+    return result.stderr, sum(exe.endswith("true") for exe in exes), len(exes)
+
+
+@case
+def fault_J09_run_of_many_processes_shows_each():
+    """More than a daemon keeps. One of the run's own keeps them all; another's evicts, and it is
+    said how many are missing."""
+    ttlib.need("seq")
+    alone = ttlib.clean_env({"TT_SOCKET_DIR": ttlib.temp_dir()})
+    said, true_count, count = run_many(ttlib.temp_dir(), alone)
+    check_equal((true_count, said), (80, ""))
+    with ttlib.Daemon("--sessions=20") as daemon:
+        said, _, kept = run_many(ttlib.temp_dir(), daemon.env())
+    check_equal(kept, 20)
+    check(said.startswith(f"tt-ctl: {count - kept} sessions that began and ended"), said)
+    check_equal(said.count("\n"), 1, said)
+
+
 @case
 def fault_J14_options_that_make_no_sense():
     with Session() as daemon:
