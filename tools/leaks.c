@@ -81,6 +81,24 @@ static gboolean read_classes(const char *option, const char *word, guint *ret_bi
     return TRUE;
 }
 
+/* The daemon reads them, after CMD has ended: what it would refuse is told before that is started.
+ */
+static gboolean check_suppressions(const TtLeaks *leaks, GError **error) {
+    g_auto(GStrv) lines = g_strsplit(leaks->suppressions, "\n", -1);
+
+    for (guint i = 0; lines[i]; i++) {
+        const char *line = g_strstrip(lines[i]);
+
+        if (*line != '\0' && *line != '#' &&
+            (!g_str_has_prefix(line, "leak:") || g_str_equal(line, "leak:")))
+            return g_set_error(error, TT_TOOLS_ERROR, TT_TOOLS_ERROR_FAILED,
+                               "Line %u of %s is not leak:PATTERN, which is all that is known here",
+                               i + 1, leaks->suppressions_path),
+                   FALSE;
+    }
+    return TRUE;
+}
+
 static gboolean read_suppressions(TtLeaks *leaks, GError **error) {
     g_autoptr(GError) why = NULL;
     gsize len;
@@ -96,7 +114,7 @@ static gboolean read_suppressions(TtLeaks *leaks, GError **error) {
                            "%s is no file of suppressions: text of at most a mebibyte",
                            leaks->suppressions_path),
                FALSE;
-    return TRUE;
+    return check_suppressions(leaks, error);
 }
 
 gboolean tt_leaks_read(TtLeaks *leaks, GError **error) {

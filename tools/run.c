@@ -445,7 +445,7 @@ int tt_command_run(char **argv, const TtChildStart *start) {
     leaks.path = asked->leaks;
     leaks.top_word = asked->top;
     if (!tt_leaks_read(&leaks, &error))
-        return tt_say_error(error);
+        return tt_say_error(error) == TT_STATUS_USAGE ? TT_STATUS_USAGE : TT_STATUS_RUN_FAILED;
     run.leaks = asked->leaks ? &leaks : NULL;
     run.argv = (char **)words;
     return run_command(&run);

@@ -547,6 +547,26 @@ def suppressed_leaks_are_left_out_and_counted():
     ttlib.check_schema(found, "leaks")
 
 
+@case
+def suppressions_that_cannot_be_read_are_told_before_the_program_runs():
+    folder = ttlib.temp_dir()
+    with ttlib.Daemon() as daemon:
+        for text in ("leak:main\nrace:main\n", "# known\nleak:\n", "{\n  <a>\n  Memcheck:Leak\n}\n"):
+            (folder / "supp").write_text(text)
+            result = daemon.ctl(
+                "leaks", f"--suppressions={folder / 'supp'}", "--", "/bin/mkdir", folder / "made"
+            )
+            line = 1 if text.startswith("{") else 2
+            check(f"Line {line} of {folder / 'supp'} is not" in result.stderr, result.stderr)
+            check_equal((result.returncode, result.stderr.count("\n")), (1, 1), result.stderr)
+            check(not (folder / "made").exists(), "it was started")
+        result = daemon.ctl(
+            "run", "--leaks", f"--suppressions={folder / 'none'}", "--", "/bin/mkdir", folder / "made"
+        )
+        check_equal((result.returncode, result.stderr.count("\n")), (125, 1), result.stderr)
+        check(not (folder / "made").exists(), "it was started")
+
+
 NAMED = r"""
 #include <stdlib.h>
 #define LOSE(name) \
