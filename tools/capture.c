@@ -18,6 +18,7 @@
 
 #include "protocol/image.h"
 #include "tools/say.h"
+#include "tools/stop.h"
 
 #define COPY_BYTES (1u << 20)
 #define PAGEMAP_ENTRIES 8192u
@@ -62,6 +63,13 @@ static gboolean fail(GError **error, gint pid, const char *what, int code) {
            FALSE;
 }
 
+/* Of a process that we stopped while it still let us. */
+static gboolean fail_to_read(GError **error, gint pid, const char *what, int code) {
+    if (code == EPERM || code == EACCES)
+        return tt_stop_explain(pid, code, error);
+    return fail(error, pid, what, code);
+}
+
 static gboolean write_all(Capture *capture, const void *bytes, gsize len, GError **error) {
     const guint8 *at = bytes;
 
@@ -94,7 +102,7 @@ static gboolean add_thread(Capture *capture, guint32 tid, GError **error) {
                             .iov_len = sizeof thread.words - sizeof regs};
 
     if (ptrace(PTRACE_GETREGS, (pid_t)tid, NULL, &regs) < 0)
-        return errno == ESRCH || fail(error, capture->pid, "read the registers", errno);
+        return errno == ESRCH || fail_to_read(error, capture->pid, "read the registers", errno);
     memcpy(thread.words, &regs, sizeof regs);
     /* Where the vectors cannot be had the other registers do. */
     if (is_ending(&regs) ||
@@ -133,7 +141,7 @@ static gboolean read_mappings(Capture *capture, GError **error) {
     g_auto(GStrv) lines = NULL;
 
     if (!g_file_get_contents(path, &text, NULL, NULL))
-        return fail(error, capture->pid, "read the mappings", EACCES);
+        return fail_to_read(error, capture->pid, "read the mappings", EACCES);
     lines = g_strsplit(text, "\n", -1);
     for (char **line = lines; *line; line++)
         if (**line && !add_mapping(capture, *line))
@@ -185,7 +193,7 @@ static gboolean copy_range(Capture *capture, guint64 addr, guint64 len, GError *
         gssize got = process_vm_readv(capture->tid, &here, 1, &there, 1, 0);
 
         if (got < 0 && errno != EFAULT)
-            return fail(error, capture->pid, "read the memory", errno);
+            return fail_to_read(error, capture->pid, "read the memory", errno);
         if (got <= 0) {
             count = MIN(count, TT_IMAGE_PAGE_BYTES);
             memset(capture->buffer, 0, count);
@@ -216,7 +224,7 @@ static gboolean copy_mapping(Capture *capture, const TtImageMapping *mapping, GE
         gssize got = pread(capture->pagemap_fd, capture->entries, wanted, (off_t)(page * 8));
 
         if (got < 8)
-            return fail(error, capture->pid, "read the page map", got < 0 ? errno : EIO);
+            return fail_to_read(error, capture->pid, "read the page map", got < 0 ? errno : EIO);
         for (gsize i = 0; i < (gsize)got / 8; i++, page++) {
             if (is_page_wanted(mapping, capture->entries[i])) {
                 first = count++ == 0 ? page : first;
@@ -257,8 +265,12 @@ static Capture *capture_new(gint pid, gint tid, GError **error) {
     capture->bytes_max = read_available_bytes() / MEMORY_SHARE;
     capture->fd = memfd_create("trace-tools-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     capture->pagemap_fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (capture->fd < 0 || capture->pagemap_fd < 0) {
-        fail(error, pid, capture->fd < 0 ? "keep the memory" : "read the page map", errno);
+    if (capture->fd < 0) {
+        fail(error, pid, "keep the memory", errno);
+        return NULL;
+    }
+    if (capture->pagemap_fd < 0) {
+        fail_to_read(error, pid, "read the page map", errno);
         return NULL;
     }
     return g_steal_pointer(&capture);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -58,6 +59,28 @@ static gint64 read_number(const char *path, const char *key, gint64 otherwise) {
     return at ? g_ascii_strtoll(at + (key ? strlen(key) : 0), NULL, 10) : otherwise;
 }
 
+/* Yama's rule, as in the kernel's Documentation/admin-guide/LSM/Yama.rst. */
+static void explain_yama(gint pid, gint64 scope, GError **error) {
+    static const char *const advice[] = {
+        "start it by tt-ctl leaks -- CMD, or allow it by sysctl kernel.yama.ptrace_scope=0",
+        "run tt-ctl leaks as root, or allow it by sysctl kernel.yama.ptrace_scope=0",
+        "that stays so until the machine is started anew, with a lesser one",
+    };
+
+    g_set_error(error, TT_TOOLS_ERROR, TT_TOOLS_ERROR_FAILED,
+                "The kernel does not let us look into process %d (kernel.yama.ptrace_scope is "
+                "%" G_GINT64_FORMAT "): %s",
+                pid, scope, advice[CLAMP(scope, 1, 3) - 1]);
+}
+
+/* The kernel gives the files of such a process to root (PR_SET_DUMPABLE in prctl(2)). */
+static gboolean is_hidden(gint pid, const char *status) {
+    g_autofree char *maps = g_strdup_printf("/proc/%d/maps", pid);
+    struct stat owner;
+
+    return stat(maps, &owner) == 0 && (gint64)owner.st_uid != read_number(status, "Uid:", -1);
+}
+
 gboolean tt_stop_explain(gint pid, int code, GError **error) {
     g_autofree char *status = g_strdup_printf("/proc/%d/status", pid);
     gint64 tracer = read_number(status, "TracerPid:", 0);
@@ -65,21 +88,23 @@ gboolean tt_stop_explain(gint pid, int code, GError **error) {
 
     if (code == ESRCH)
         g_set_error(error, TT_TOOLS_ERROR, TT_TOOLS_ERROR_FAILED, "Process %d has just ended", pid);
-    else if (tracer > 0)
+    else if (tracer > 0 && tracer != gettid())
         g_set_error(error, TT_TOOLS_ERROR, TT_TOOLS_ERROR_FAILED,
                     "Process %d is traced by process %" G_GINT64_FORMAT " already (a debugger, or "
                     "tt-ctl leaks itself, which looks when it ends): only one can",
                     pid, tracer);
-    else if (code == EPERM && scope > 0)
+    else if (is_hidden(pid, status))
         g_set_error(error, TT_TOOLS_ERROR, TT_TOOLS_ERROR_FAILED,
-                    "The kernel does not let us look into process %d (kernel.yama.ptrace_scope is "
-                    "%" G_GINT64_FORMAT "): start it by tt-ctl leaks -- CMD, or allow it by sysctl "
-                    "kernel.yama.ptrace_scope=0",
-                    pid, scope);
+                    "Process %d lets nobody look into it (it is set-uid, or called prctl with "
+                    "PR_SET_DUMPABLE): run tt-ctl leaks as root, or leave that call out",
+                    pid);
+    else if (code == EPERM && scope > 0)
+        explain_yama(pid, scope, error);
     else
         g_set_error(error, TT_TOOLS_ERROR, TT_TOOLS_ERROR_FAILED,
                     "The kernel does not let us look into process %d: %s; it has to be our own "
-                    "user's, and in no sandbox",
+                    "user's, and neither it nor tt-ctl in a sandbox or container that forbids "
+                    "ptrace(2)",
                     pid, g_strerror(code));
     return FALSE;
 }
