@@ -86,16 +86,15 @@ static TtOpenScopes get_scopes(const TtThread *thread) {
 
 gboolean tt_session_find_fork_scopes(const TtSession *session, guint64 tid, guint64 token,
                                      TtOpenScopes *ret_scopes) {
-    guint32 thread = tt_threads_find(&session->threads, tid);
+    guint32 index = tt_threads_find(&session->threads, tid);
+    const TtThread *thread = index != TT_NONE ? &session->threads.threads[index] : NULL;
 
-    if (token <= session->forks.last_token)
+    if (token == 0 || (thread && token <= thread->told_fork))
         return FALSE;
-    if (thread != TT_NONE)
-        *ret_scopes = get_scopes(&session->threads.threads[thread]);
-    else if (session->heritage.open.depth > 0) /* forked itself, and had not yet called */
-        *ret_scopes = session->heritage.open;
-    else
+    if (!thread && session->heritage.open.depth == 0)
         return FALSE;
+    /* One that was forked itself has no lane before its first call. */
+    *ret_scopes = thread ? get_scopes(thread) : session->heritage.open;
     return TRUE;
 }
 
@@ -110,11 +109,12 @@ static gboolean is_claimed(const TtForks *forks, guint64 token) {
 
 void tt_session_add_fork(TtSession *session, guint16 thread, const TtRecordFork *record) {
     TtForks *forks = &session->forks;
+    TtThread *at = &session->threads.threads[thread];
     guint64 token = record->token;
     TtForkPoint *point;
 
     tt_session_advance(session, record->stamp);
-    forks->last_token = MAX(forks->last_token, token);
+    at->told_fork = token;
     /* A child may be faster than its parent. */
     if (token == 0 || session->limits.pinned_bytes == 0 || is_claimed(forks, token))
         return;
@@ -122,7 +122,7 @@ void tt_session_add_fork(TtSession *session, guint16 thread, const TtRecordFork 
         (void)tt_session_give_up_fork(session);
     point = g_new0(TtForkPoint, 1);
     point->token = token;
-    point->scopes = get_scopes(&session->threads.threads[thread]);
+    point->scopes = get_scopes(at);
     point->dead =
         tt_session_collect_dead(session, tt_session_tick_of(session, token), &point->knows_all);
     point->pin = tt_session_pin(session);

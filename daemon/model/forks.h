@@ -41,7 +41,6 @@ typedef struct TtForks {
     GQueue points;                       /* of TtForkPoint, oldest first; owned */
     guint64 claimed[TT_FORK_POINTS_MAX]; /* tokens that children have asked for, as they came */
     guint claimed_count;
-    guint64 last_token; /* the greatest that the process has told of */
 } TtForks;
 
 typedef struct TtSession TtSession;

@@ -280,7 +280,9 @@ static void child_is_in_the_scopes_of_its_fork(void) {
     enter(parent, 1, 10, "request", 1);
     enter(parent, 1, 11, "parse", 2);
 
-    /* It is faster than its parent's word of the fork. */
+    /* It is faster than its parent's word of the fork, not than that of another thread. */
+    tt_session_add_fork(parent, 0,
+                        &(TtRecordFork){.stamp = SIMPLE_START + 26, .token = SIMPLE_START + 25});
     instant.token = SIMPLE_START + 20;
     check_scopes_of_child(parent, &instant, known);
 
