@@ -60,17 +60,34 @@ static void write_stack(TtPlain *plain, const TtJsonReport *report, guint32 stac
     tt_stack_text_write(plain, report->names, report->snapshot, stack, "             ", 0);
 }
 
-/* "born 1.20 s, thread 123 (worker)", exactly. */
-static void write_event(TtPlain *plain, const TtJsonReport *report, const char *what, guint64 ns,
-                        guint32 thread) {
-    tt_plain_cell(plain, what, 13, TT_PLAIN_LEFT);
+static void write_time(TtPlain *plain, guint64 ns) {
     tt_plain_addf(plain, "%" G_GUINT64_FORMAT ".%09u s", ns / 1000000000, (guint)(ns % 1000000000));
+}
+
+static void write_thread(TtPlain *plain, const TtJsonReport *report, guint32 thread) {
     if (thread < report->thread_count) {
         tt_plain_addf(plain, ", thread %u", report->threads[thread].tid);
         if (report->threads[thread].name && *report->threads[thread].name)
             tt_plain_addf(plain, " (%s)", report->threads[thread].name);
     }
     tt_plain_end_line(plain);
+}
+
+/* "born 1.20 s, thread 123 (worker)", exactly. */
+static void write_event(TtPlain *plain, const TtJsonReport *report, const char *what, guint64 ns,
+                        guint32 thread) {
+    tt_plain_cell(plain, what, 13, TT_PLAIN_LEFT);
+    write_time(plain, ns);
+    write_thread(plain, report, thread);
+}
+
+/* It was born in the parent, to which the thread belonged. */
+static void write_inheritance(TtPlain *plain, const TtJsonReport *report, const TtBlockRow *row) {
+    tt_plain_cell(plain, "  inherited", 13, TT_PLAIN_LEFT);
+    tt_plain_add(plain, "born ");
+    write_time(plain, row->before_ns);
+    tt_plain_add(plain, " before this session");
+    write_thread(plain, report, row->thread);
 }
 
 static void write_name(TtPlain *plain, const TtJsonReport *report, const TtBlockRow *row) {
@@ -114,7 +131,10 @@ static void write_story(TtPlain *plain, TtJsonReport *report, const TtBlockRow *
     }
     if (report->sample)
         write_weight(plain, report, row);
-    write_event(plain, report, "  born", row->born_ns, row->thread);
+    if (row->is_inherited)
+        write_inheritance(plain, report, row);
+    else
+        write_event(plain, report, "  born", row->born_ns, row->thread);
     write_stack(plain, report, row->stack);
     if (row->died_ns == TT_TIME_UNKNOWN) {
         tt_plain_add(plain, "  died       not known when: a mark has kept the block, its end is "

@@ -820,6 +820,48 @@ int main(int argc, char **argv) {
 """
 
 
+TOLD = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(void) {
+    void *block = malloc(500);
+
+    printf("%d %p\n", getpid(), block);
+    fflush(stdout);
+    if (fork() == 0) {
+        free(block);
+        printf("%d %p\n", getpid(), malloc(600));
+        fflush(stdout);
+        _exit(0);
+    }
+    wait(NULL);
+    return 0;
+}
+"""
+
+
+@case
+def inherited_blocks_are_told_as_such_by_who():
+    """By the parent's name for it a block was born, by the child's it was inherited."""
+    program = ttlib.compile_c(TOLD, "-w")
+    with ttlib.Daemon() as daemon:
+        result = ttlib.run([program], daemon.preload_env({"TT_LOSSLESS": 1}))
+        (parent, block), (child, other) = map(str.split, result.stdout.splitlines())
+        daemon.wait_for_state(int(child), "exited", "ended")
+        lives = {
+            (pid, addr): daemon.ctl("who", pid, addr).stdout
+            for pid, addr in ((parent, block), (child, block), (child, other))
+        }
+    check("  born       0." in lives[parent, block], lives)
+    check("  born       0." in lives[child, other], lives)
+    told = lives[child, block].split("500 bytes")[1]
+    check("  inherited  born 0." in told, told)
+    check(f" before this session, thread {parent} " in told and "  died       0." in told, told)
+
+
 if "nightly" in sys.argv[1:]:
 
     @case
