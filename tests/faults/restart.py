@@ -9,6 +9,7 @@ import json
 import mmap
 import os
 import pathlib
+import signal
 import struct
 import subprocess
 import time
