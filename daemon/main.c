@@ -22,6 +22,7 @@ enum { EXIT_USAGE = 2 };
 #define HISTORY_BLOCKS 100000
 #define HISTORY_MAX 1000000000
 #define ENDED_SESSIONS_MAX 1000000
+#define LEAST_JOURNALS ((gsize)1 << 20)
 #define LEAST_MEMORY ((gsize)16 << 20)
 #define EXIT_BOUND_MS 4500u
 #define WATCHDOG_LOOKS 4u /* within the time that the service manager gives us */
@@ -32,6 +33,7 @@ typedef struct Options {
     gsize history_blocks;
     guint ended_sessions; /* 0: intake's own */
     char *journal_dir;
+    gsize journal_limit_bytes; /* 0: intake's own */
     gboolean wants_version;
 } Options;
 
@@ -39,6 +41,7 @@ typedef struct Options {
 typedef struct Root {
     GMainLoop *loop;
     TtService service;
+    TtJournals *journals; /* NULL: none */
     TtIntake *intake;
     TtExporter *exporter; /* NULL: none yet, or none any more */
     TtControl *control;
@@ -52,7 +55,7 @@ static gboolean refuse_option(GError **error, const char *sentence) {
 }
 
 static gboolean parse_options(int *argc, char ***argv, Options *options, GError **error) {
-    g_autofree char *memory = NULL, *history = NULL, *sessions = NULL;
+    g_autofree char *memory = NULL, *history = NULL, *sessions = NULL, *journals = NULL;
     guint64 number;
     const GOptionEntry entries[] = {
         {"socket-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->socket_dir,
@@ -65,6 +68,8 @@ static gboolean parse_options(int *argc, char ***argv, Options *options, GError 
          "Keep the last N sessions that have ended (64)", "N"},
         {"journal", 0, 0, G_OPTION_ARG_FILENAME, &options->journal_dir,
          "Write sessions down in DIR as they go on, so that the next daemon knows them", "DIR"},
+        {"journal-limit", 0, 0, G_OPTION_ARG_STRING, &journals,
+         "Keep all files there to SIZE bytes (2G, or a quarter of what the disk has left)", "SIZE"},
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->wants_version, "Show the version", NULL},
         {0},
     };
@@ -82,6 +87,12 @@ static gboolean parse_options(int *argc, char ***argv, Options *options, GError 
                    options->memory_limit_bytes < LEAST_MEMORY))
         return refuse_option(error, "--memory-limit is a number of bytes, at least 16M, such as "
                                     "512M or 2G");
+    if (journals && (!tt_limits_parse_size(journals, &options->journal_limit_bytes) ||
+                     options->journal_limit_bytes < LEAST_JOURNALS))
+        return refuse_option(error, "--journal-limit is a number of bytes, at least 1M, such as "
+                                    "512M or 2G");
+    if (journals && !options->journal_dir)
+        return refuse_option(error, "--journal-limit is of the files that --journal=DIR writes");
     if (history) {
         if (!g_ascii_string_to_unsigned(history, 10, 0, HISTORY_MAX, &number, NULL))
             return refuse_option(error, "--history is a number of blocks, 0 to 1000000000");
@@ -169,11 +180,14 @@ static gboolean start(Root *root, const Options *options, GError **error) {
         .memory_limit_bytes = options->memory_limit_bytes,
         .history_blocks = options->history_blocks,
         .ended_sessions = options->ended_sessions,
-        .journal_dir = options->journal_dir,
     };
 
-    if (options->journal_dir && !tt_intake_prepare_journals(options->journal_dir, error))
-        return FALSE;
+    if (options->journal_dir) {
+        root->journals = tt_journals_new(options->journal_dir, options->journal_limit_bytes, error);
+        if (!root->journals)
+            return FALSE;
+        intake_options.journals = root->journals;
+    }
     if (!tt_service_open(&root->service, options->socket_dir, error))
         return FALSE;
     clean_environment();
@@ -192,6 +206,7 @@ static void stop(Root *root) {
     g_clear_pointer(&root->control, tt_control_free);
     g_clear_pointer(&root->exporter, tt_exporter_free);
     g_clear_pointer(&root->intake, tt_intake_free);
+    g_clear_pointer(&root->journals, tt_journals_free);
 }
 
 static int serve(const Options *options) {

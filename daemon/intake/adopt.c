@@ -160,7 +160,7 @@ static GArray *map_segments(const Kept *kept) {
 /* ---- Sessions ---- */
 
 static gboolean adopt(TtIntake *intake, Kept *kept) {
-    TtJournal *journal = tt_journal_open(intake->options.journal_dir, kept->id, TRUE);
+    TtJournal *journal = tt_journal_open(intake->options.journals, kept->id, TRUE);
     g_autoptr(TtSessionInfo) info = journal ? tt_journal_read_info(journal) : NULL;
     GArray *segments = info && kept->process_fd >= 0 ? map_segments(kept) : NULL;
 
@@ -192,7 +192,7 @@ void tt_intake_adopt(TtIntake *intake, const GArray *stored) {
     for (guint i = 0; i < all->len; i++) {
         Kept *kept = &g_array_index(all, Kept, i);
 
-        if (!intake->options.journal_dir || !adopt(intake, kept))
+        if (!intake->options.journals || !adopt(intake, kept))
             close_kept(kept);
     }
 }

@@ -160,6 +160,8 @@ static void apply_exit_status(TtFeed *feed, gint status) {
 static void tell_ended(TtFeed *feed) {
     refresh_summary(feed);
     tt_session_leave_pool(feed->session);
+    if (feed->journal)
+        tt_journal_note_ended(feed->journal);
     g_mutex_lock(&feed->lock);
     feed->has_ended = TRUE;
     g_mutex_unlock(&feed->lock);
@@ -657,9 +659,12 @@ static void free_journal(TtFeed *feed, gboolean is_kept) {
 }
 
 static void on_journal_done(gpointer data, guint64 bytes, const GError *error) {
+    TtFeed *feed = data;
+
     (void)bytes;
-    (void)error;
-    free_journal(data, FALSE);
+    if (!is_over(feed))
+        tt_journal_note_failed(feed->journal, feed->info->pid, error);
+    free_journal(feed, FALSE);
 }
 
 /* The tape is to hold the one reference. */

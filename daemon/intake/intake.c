@@ -239,12 +239,12 @@ static TtFeed *find_parent(TtIntake *intake, const TtSessionInfo *info, const Tt
  * becomes what it was then. */
 static TtJournal *open_journal(TtIntake *intake, TtSessionInfo **info, gboolean is_resumed,
                                gboolean *ret_is_told) {
-    const char *dir = intake->options.journal_dir;
+    TtJournals *journals = intake->options.journals;
 
     *ret_is_told = FALSE;
-    if (!dir)
+    if (!journals)
         return NULL;
-    TtJournal *journal = tt_journal_open(dir, (*info)->id, is_resumed);
+    TtJournal *journal = tt_journal_open(journals, (*info)->id, is_resumed);
     if (!journal || !is_resumed)
         return journal;
 
@@ -252,7 +252,7 @@ static TtJournal *open_journal(TtIntake *intake, TtSessionInfo **info, gboolean 
     if (!told || !is_same_session(told, *info)) {
         tt_session_info_free(told);
         tt_journal_free(journal, FALSE);
-        return tt_journal_open(dir, (*info)->id, FALSE);
+        return tt_journal_open(journals, (*info)->id, FALSE);
     }
     tt_session_info_free(*info);
     *info = told;
@@ -326,7 +326,7 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
                                                    .size = segment.size,
                                                    .knows_parent = parent && setup.fork.stacks > 0},
                                   memory_fd);
-    setup.is_stored = r == 0 && intake->options.journal_dir && tt_manager_is_there();
+    setup.is_stored = r == 0 && intake->options.journals && tt_manager_is_there();
     if (setup.is_stored)
         tt_adopt_store(info->id, caller->socket_fd, &setup.process, memory_fd);
     close(memory_fd);

@@ -20,11 +20,28 @@ typedef enum TtIntakeError {
 
 typedef struct TtIntake TtIntake;
 
+/* Where sessions are written down for the next daemon, and the bound over all that lies there. */
+typedef struct TtJournals TtJournals;
+
+/**
+ * tt_journals_new:
+ * @dir: made where it is not there
+ * @limit_bytes: of all files; 0: 2 GiB, or a quarter of what the disk has left where that is less
+ * @error: of G_FILE_ERROR
+ *
+ * Gives up the oldest of what earlier daemons left there of processes that are no more: all but
+ * sixteen, and more where there is no room for those.
+ *
+ * Returns: (transfer full) (nullable): %NULL with @error set
+ */
+TtJournals *tt_journals_new(const char *dir, guint64 limit_bytes, GError **error);
+void tt_journals_free(TtJournals *journals);
+
 typedef struct TtIntakeOptions {
     gsize memory_limit_bytes; /* of all sessions together; 0: the default */
     gsize history_blocks;     /* freed lifecycles kept per session */
     guint ended_sessions;     /* how many that ended are kept */
-    const char *journal_dir;  /* where sessions are kept for the next daemon; NULL: nowhere */
+    TtJournals *journals;     /* outlives the intake; NULL: none are written */
 } TtIntakeOptions;
 
 /* A program asked for its own export over the events socket (records EXPORT). The callee owns @fd
@@ -40,16 +57,6 @@ typedef void (*TtExportRequest)(gpointer data, const guint8 *session_id, TtExpor
  */
 TtIntake *tt_intake_new(int listen_fd, const TtIntakeOptions *options, TtExportRequest on_export,
                         gpointer data);
-
-/**
- * tt_intake_prepare_journals:
- * @dir: of TtIntakeOptions; made where it is not there
- * @error: of G_FILE_ERROR
- *
- * Before tt_intake_new(). Gives up the oldest of what earlier daemons left there of processes that
- * are no more.
- */
-gboolean tt_intake_prepare_journals(const char *dir, GError **error);
 
 /* Takes up sessions where an earlier daemon left them. @stored: (element-type TtStored): what the
  * service manager kept; descriptors are taken. Needs the journals that daemon wrote; what has none

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One file a session. Of a daemon that was killed the last section may be cut: it is cut off, and
- * what is written next goes where it began. */
+/* One file a session, and one bound over all files: what a recorder is about to write is reserved
+ * first, and those of sessions that are over go for it, the oldest first. Of a daemon that was
+ * killed the last section may be cut: it is cut off, and what is written next goes where it began.
+ */
 #include "intake/journal.h"
 
 #include <errno.h>
@@ -9,25 +11,58 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/worker.h"
-#include "intake/intake.h"
 #include "intake/retell.h"
 #include "intake/sections.h"
 
 #define SUFFIX ".ttrec"
-#define KEPT 16u                       /* of processes that are no more */
-#define BYTES_MAX ((guint64)256 << 20) /* of one file: past it the session has none */
+#define KEPT 16u                         /* of processes that are no more */
+#define DEFAULT_BYTES ((guint64)2 << 30) /* of all files */
+#define DISK_SHARE 4u                    /* of what of the disk is free: no more than that */
+#define BYTES_MAX ((guint64)256 << 20)   /* of one file: past it the session has none */
+
+struct TtJournals {
+    char *dir;
+    guint64 limit_bytes;
+    GMutex lock; /* over what follows, and what is the folder's of its journals; a file is never
+                  * touched under it */
+    guint64 used_bytes;
+    GQueue over; /* of Over, those that may go, the oldest first */
+    TtLogGate failed_gate;
+};
 
 struct TtJournal {
+    TtJournals *journals;
     char *path;
     int fd;
     guint64 whole_bytes; /* up to where it was told again; 0: nothing of it */
     TtGuess guess;       /* there */
+
+    /* The folder's. */
+    guint64 bytes;        /* of the file, those to be written too */
+    gboolean is_given_up; /* another needed the room */
 };
 
-/* ---- The folder ---- */
+/* A file of a session that is over. */
+typedef struct Over {
+    char *path;
+    gint64 when_ns;
+    guint64 bytes;      /* where there is no @journal */
+    TtJournal *journal; /* which is open; NULL: an earlier daemon left the file */
+} Over;
+
+static void free_over(gpointer data) {
+    Over *over = data;
+
+    g_free(over->path);
+    g_free(over);
+}
+
+/* ---- Files ---- */
 
 static char *path_of(const char *dir, const guint8 *id) {
     char name[2 * TT_SESSION_ID_BYTES + sizeof SUFFIX];
@@ -38,17 +73,10 @@ static char *path_of(const char *dir, const guint8 *id) {
     return g_build_filename(dir, name, NULL);
 }
 
-typedef struct Left {
-    char *path;
-    gint64 when;
-} Left;
-
-static void clear_left(gpointer data) { g_free(((Left *)data)->path); }
-
-static gint compare_left(gconstpointer a, gconstpointer b) {
-    const Left *one = a, *other = b;
-
-    return one->when < other->when ? 1 : -(one->when > other->when);
+/* Its room is free then, whoever has it open. */
+static void remove_file(const char *path) {
+    (void)truncate(path, 0);
+    (void)g_unlink(path);
 }
 
 static gboolean is_of_running(const char *path) {
@@ -60,55 +88,187 @@ static gboolean is_of_running(const char *path) {
     return info && (kill(info->pid, 0) == 0 || errno == EPERM);
 }
 
-static void prune(const char *dir) {
-    g_autoptr(GDir) files = g_dir_open(dir, 0, NULL);
-    g_autoptr(GArray) left = g_array_new(FALSE, FALSE, sizeof(Left));
-    const char *name;
+/* ---- The folder ---- */
 
-    g_array_set_clear_func(left, clear_left);
-    while (files && (name = g_dir_read_name(files))) {
-        g_autofree char *path = g_build_filename(dir, name, NULL);
-        struct stat status;
+static gint compare_over(gconstpointer a, gconstpointer b, gpointer data) {
+    const Over *one = a, *other = b;
 
-        if (!g_str_has_suffix(name, SUFFIX) || lstat(path, &status) < 0 || is_of_running(path))
-            continue;
-        Left one = {g_steal_pointer(&path), (gint64)status.st_mtime};
-        g_array_append_val(left, one);
-    }
-    g_array_sort(left, compare_left);
-    for (guint i = KEPT; i < left->len; i++)
-        (void)g_unlink(g_array_index(left, Left, i).path);
+    (void)data;
+    return one->when_ns < other->when_ns ? -1 : one->when_ns > other->when_ns;
 }
 
-gboolean tt_intake_prepare_journals(const char *dir, GError **error) {
+/* What earlier daemons left. */
+static void find_files(TtJournals *journals) {
+    g_autoptr(GDir) files = g_dir_open(journals->dir, 0, NULL);
+    const char *name;
+
+    while (files && (name = g_dir_read_name(files))) {
+        g_autofree char *path = g_build_filename(journals->dir, name, NULL);
+        struct stat status;
+
+        if (!g_str_has_suffix(name, SUFFIX) || lstat(path, &status) < 0)
+            continue;
+        journals->used_bytes += (guint64)status.st_size;
+        if (is_of_running(path))
+            continue;
+        Over *over = g_new0(Over, 1);
+        *over = (Over){.path = g_steal_pointer(&path),
+                       .when_ns = status.st_mtim.tv_sec * G_GINT64_CONSTANT(1000000000) +
+                                  status.st_mtim.tv_nsec,
+                       .bytes = (guint64)status.st_size};
+        g_queue_push_tail(&journals->over, over);
+    }
+    g_queue_sort(&journals->over, compare_over, NULL);
+}
+
+/* Unless it is said: not so much that a disk is full of what may never be asked for. */
+static guint64 choose_limit(const TtJournals *journals) {
+    struct statvfs disk;
+
+    if (statvfs(journals->dir, &disk) < 0)
+        return DEFAULT_BYTES;
+    guint64 left = (guint64)disk.f_bavail * disk.f_frsize;
+    return MIN(DEFAULT_BYTES, (left + journals->used_bytes) / DISK_SHARE);
+}
+
+/* Gives up the oldest that is over. FALSE: there is none. */
+static gboolean give_up_oldest(TtJournals *journals) {
+    g_mutex_lock(&journals->lock);
+    Over *over = g_queue_pop_head(&journals->over);
+    if (over && over->journal) {
+        over->journal->is_given_up = TRUE;
+        over->bytes = over->journal->bytes;
+        over->journal->bytes = 0;
+    }
+    journals->used_bytes -= over ? over->bytes : 0;
+    g_mutex_unlock(&journals->lock);
+    if (!over)
+        return FALSE;
+    remove_file(over->path);
+    free_over(over);
+    return TRUE;
+}
+
+TtJournals *tt_journals_new(const char *dir, guint64 limit_bytes, GError **error) {
     if (g_mkdir_with_parents(dir, 0700) < 0 || g_access(dir, W_OK | X_OK) < 0) {
         g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno),
                     "Cannot keep journals in %s (%s): choose another folder by --journal", dir,
                     g_strerror(errno));
-        return FALSE;
+        return NULL;
     }
-    prune(dir);
-    return TRUE;
+    TtJournals *journals = g_new0(TtJournals, 1);
+    journals->dir = g_strdup(dir);
+    g_mutex_init(&journals->lock);
+    g_queue_init(&journals->over);
+    find_files(journals);
+    journals->limit_bytes = limit_bytes > 0 ? limit_bytes : choose_limit(journals);
+    while ((journals->over.length > KEPT || journals->used_bytes > journals->limit_bytes) &&
+           give_up_oldest(journals))
+        ;
+    return journals;
+}
+
+void tt_journals_free(TtJournals *journals) {
+    if (!journals)
+        return;
+    g_queue_clear_full(&journals->over, free_over);
+    g_mutex_clear(&journals->lock);
+    g_free(journals->dir);
+    g_free(journals);
+}
+
+/* Under the lock. It is nobody's to give up any more. */
+static void forget_over(TtJournals *journals, const char *path) {
+    for (GList *at = journals->over.head; at; at = at->next)
+        if (g_str_equal(((Over *)at->data)->path, path)) {
+            free_over(at->data);
+            g_queue_delete_link(&journals->over, at);
+            return;
+        }
+}
+
+/* On the recorder's thread. */
+static gboolean reserve(gpointer data, gsize bytes) {
+    TtJournal *journal = data;
+    TtJournals *journals = journal->journals;
+    gboolean is_had, is_given_up;
+
+    do {
+        g_mutex_lock(&journals->lock);
+        is_given_up = journal->is_given_up;
+        is_had = !is_given_up && bytes <= journals->limit_bytes &&
+                 journals->used_bytes <= journals->limit_bytes - bytes;
+        if (is_had) {
+            journals->used_bytes += bytes;
+            journal->bytes += bytes;
+        }
+        g_mutex_unlock(&journals->lock);
+    } while (!is_had && !is_given_up && give_up_oldest(journals));
+    return is_had;
 }
 
 /* ---- One file ---- */
 
-TtJournal *tt_journal_open(const char *dir, const guint8 *session_id, gboolean is_resumed) {
-    g_autofree char *path = path_of(dir, session_id);
-    int fd =
-        open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (is_resumed ? 0 : O_TRUNC), 0600);
+TtJournal *tt_journal_open(TtJournals *journals, const guint8 *session_id, gboolean is_resumed) {
+    g_autofree char *path = path_of(journals->dir, session_id);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    struct stat status;
 
-    if (fd < 0)
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        if (fd >= 0)
+            close(fd);
         return NULL;
+    }
     TtJournal *journal = g_new0(TtJournal, 1);
+    journal->journals = journals;
     journal->path = g_steal_pointer(&path);
     journal->fd = fd;
+    journal->bytes = (guint64)status.st_size;
+    if (!is_resumed)
+        (void)ftruncate(fd, 0);
+    g_mutex_lock(&journals->lock);
+    forget_over(journals, journal->path);
+    if (!is_resumed) {
+        journals->used_bytes -= journal->bytes;
+        journal->bytes = 0;
+    }
+    g_mutex_unlock(&journals->lock);
     return journal;
+}
+
+void tt_journal_note_ended(TtJournal *journal) {
+    TtJournals *journals = journal->journals;
+    Over *over = g_new0(Over, 1);
+
+    *over = (Over){.path = g_strdup(journal->path), .journal = journal};
+    g_mutex_lock(&journals->lock);
+    forget_over(journals, journal->path); /* it may end twice: how it did is learnt later */
+    g_queue_push_tail(&journals->over, over);
+    g_mutex_unlock(&journals->lock);
+}
+
+void tt_journal_note_failed(TtJournal *journal, gint pid, const GError *error) {
+    TtJournals *journals = journal->journals;
+    guint held_back = 0;
+
+    g_mutex_lock(&journals->lock);
+    gboolean passes = tt_log_gate_pass(&journals->failed_gate, &held_back);
+    g_mutex_unlock(&journals->lock);
+    if (passes)
+        g_warning(
+            "Process %d has no journal any more (%s): it is traced on, but the next daemon will "
+            "not know what it did until then; %u more like it",
+            pid, error ? error->message : "it ended", held_back);
 }
 
 void tt_journal_free(TtJournal *journal, gboolean is_kept) {
     if (!journal)
         return;
+    g_mutex_lock(&journal->journals->lock);
+    forget_over(journal->journals, journal->path);
+    if (!is_kept)
+        journal->journals->used_bytes -= journal->bytes;
+    g_mutex_unlock(&journal->journals->lock);
     if (!is_kept)
         (void)g_unlink(journal->path);
     if (journal->fd >= 0)
@@ -150,7 +310,9 @@ TtRecorder *tt_journal_record(TtJournal *journal, const TtRecorderCalls *calls, 
     TtRecorderStart start = {.whole_bytes = journal->whole_bytes,
                              .max_bytes = BYTES_MAX,
                              .guess = &journal->guess,
-                             .goes_on = TRUE};
+                             .goes_on = TRUE,
+                             .reserve = reserve,
+                             .reserve_data = journal};
 
     return tt_recorder_new_at(g_steal_fd(&journal->fd), &start, calls, data);
 }

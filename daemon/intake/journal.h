@@ -3,6 +3,7 @@
  * again: a recording (protocol/RECORDING.md) of one session, which may be written on. */
 #pragma once
 
+#include "intake/intake.h"
 #include "intake/recorder.h"
 #include "model/session.h"
 
@@ -12,7 +13,14 @@ typedef struct TtJournal TtJournal;
 
 /* The file of a session; one that is not resumed begins anew. Any thread; one at a time, as all
  * here. Returns: (transfer full) (nullable): %NULL: it cannot be had, and the session has none */
-TtJournal *tt_journal_open(const char *dir, const guint8 *session_id, gboolean is_resumed);
+TtJournal *tt_journal_open(TtJournals *journals, const guint8 *session_id, gboolean is_resumed);
+
+/* Its session is over: when there is room for another no more it goes, in its turn. More than once
+ * does no harm. */
+void tt_journal_note_ended(TtJournal *journal);
+
+/* It cannot be written any more: says so in the log, of a session that runs on without. */
+void tt_journal_note_failed(TtJournal *journal, gint pid, const GError *error);
 
 /* Closes it, once its recorder is freed. @is_kept: FALSE: the file goes too */
 void tt_journal_free(TtJournal *journal, gboolean is_kept);

@@ -25,6 +25,8 @@ struct TtRecorder {
     off_t start;       /* where the descriptor stood, or the file's beginning */
     guint64 max_bytes; /* 0: as many as there is room for */
     gboolean goes_on;  /* no end is written */
+    gboolean (*reserve)(gpointer data, gsize bytes); /* NULL: there is no other bound */
+    gpointer reserve_data;
     TtRecorderCalls calls;
     gpointer data;
     GMainContext *context;
@@ -106,6 +108,9 @@ static void write_bytes(TtRecorder *recorder, const void *bytes, gsize len) {
     if (recorder->max_bytes > 0 && recorder->written_bytes + len > recorder->max_bytes)
         g_set_error_literal(&recorder->failure, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
                             "it is as long as it may be");
+    else if (recorder->reserve && !recorder->reserve(recorder->reserve_data, len))
+        g_set_error_literal(&recorder->failure, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
+                            "all together are as large as they may be");
     else if (tt_sink_write(recorder->sink, bytes, len, &recorder->failure) &&
              tt_sink_flush(recorder->sink, &recorder->failure)) {
         recorder->written_bytes += len;
@@ -153,7 +158,10 @@ static void write_finish(TtRecorder *recorder) {
 }
 
 static void take_parcel(TtRecorder *recorder, Parcel *parcel) {
-    if (!recorder->failure)
+    /* A journal's time is that of its last word. */
+    gboolean says_nothing = recorder->goes_on && parcel->batch->steps->len == 0;
+
+    if (!recorder->failure && !says_nothing)
         write_batch(recorder, parcel->session, parcel->batch);
     if (parcel->is_last)
         g_hash_table_remove(recorder->guesses, GUINT_TO_POINTER(parcel->session));
@@ -240,6 +248,8 @@ TtRecorder *tt_recorder_new_at(int fd, const TtRecorderStart *start, const TtRec
 
     recorder->max_bytes = start->max_bytes;
     recorder->goes_on = start->goes_on;
+    recorder->reserve = start->reserve;
+    recorder->reserve_data = start->reserve_data;
     recorder->written_bytes = start->whole_bytes;
     if (start->whole_bytes > 0)
         g_hash_table_insert(recorder->guesses, GUINT_TO_POINTER(1),

@@ -51,6 +51,10 @@ typedef struct TtRecorderStart {
     guint64 max_bytes;    /* it fails rather than grow beyond; 0: no matter */
     const TtGuess *guess; /* of its session, there */
     gboolean goes_on;
+    /* Whether there is room for so many bytes more; it fails where there is none. On its thread;
+     * NULL: as many as the disk takes. */
+    gboolean (*reserve)(gpointer data, gsize bytes);
+    gpointer reserve_data;
 } TtRecorderStart;
 
 /* The same, at @start. */
