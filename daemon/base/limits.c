@@ -71,7 +71,7 @@ static gsize get_left_bytes(const TtPool *pool, gsize used) {
 }
 
 /* @held: by the budget, with the @bytes */
-static gboolean take_share(TtPool *pool, gsize held, gsize bytes) {
+static gboolean take_share(TtPool *pool, gsize held, gsize bytes, gboolean is_brief) {
     gsize used = __atomic_load_n(&pool->used_bytes, __ATOMIC_SEQ_CST);
 
     do {
@@ -80,16 +80,16 @@ static gboolean take_share(TtPool *pool, gsize held, gsize bytes) {
         if (bytes > left)
             return FALSE;
         if (held > pool->limit_bytes / SMALL_SHARE &&
-            held > subtract(left - bytes, pool->limit_bytes / RESERVED_SHARE))
+            (is_brief ? 1 : held) > subtract(left - bytes, pool->limit_bytes / RESERVED_SHARE))
             return FALSE;
     } while (!__atomic_compare_exchange_n(&pool->used_bytes, &used, used + bytes, TRUE,
                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     return TRUE;
 }
 
-static gboolean take_from_pool(TtPool *pool, gsize held, gsize bytes) {
-    while (!take_share(pool, held, bytes))
-        if (!pool->make_room || held > pool->limit_bytes / PUSHING_SHARE ||
+static gboolean take_from_pool(TtPool *pool, gsize held, gsize bytes, gboolean is_brief) {
+    while (!take_share(pool, held, bytes, is_brief))
+        if (is_brief || !pool->make_room || held > pool->limit_bytes / PUSHING_SHARE ||
             __atomic_load_n(&pool->kept_bytes, __ATOMIC_SEQ_CST) == 0 ||
             !pool->make_room(pool->data))
             return FALSE;
@@ -121,7 +121,7 @@ gboolean tt_budget_take(TtBudget *budget, gsize bytes) {
             return FALSE;
     } while (!__atomic_compare_exchange_n(&budget->used_bytes, &used, used + bytes, TRUE,
                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
-    if (!budget->pool || take_from_pool(budget->pool, used + bytes, bytes))
+    if (!budget->pool || take_from_pool(budget->pool, used + bytes, bytes, budget->is_brief))
         return TRUE;
     __atomic_fetch_sub(&budget->used_bytes, bytes, __ATOMIC_SEQ_CST);
     return FALSE;

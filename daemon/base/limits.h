@@ -51,6 +51,9 @@ typedef struct TtBudget {
     gsize limit_bytes; /* fixed after init */
     gsize used_bytes;  /* atomic, sequentially consistent: a plain counter, nothing hangs on it */
     TtPool *pool;      /* borrowed; NULL: none */
+    /* Set after init, for what is given back in a moment: it may have all that is left but what is
+     * for the small, and what is kept stays. */
+    gboolean is_brief;
 } TtBudget;
 
 /* @pool: (nullable): what its bytes are taken out of besides */

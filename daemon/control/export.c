@@ -235,9 +235,11 @@ static guint64 let_go(Job *job) {
 
 static gboolean write_leaks(const Job *job, TtSnapshot *snapshot, const TtReportOptions *options,
                             TtSink *sink, GError **error) {
-    g_autoptr(TtScan) scan = tt_scan_new(snapshot, job->ask.image_fd, error);
     TtLeaksOptions leaks = job->ask.leaks;
+    TtBudget memory;
 
+    tt_intake_init_budget(job->exporter->intake, &memory);
+    g_autoptr(TtScan) scan = tt_scan_new(snapshot, job->ask.image_fd, &memory, error);
     if (!scan)
         return FALSE;
     if (tt_scan_get_facts(scan)->has_classes)

@@ -4,6 +4,7 @@
 
 #include <gio/gio.h>
 
+#include "base/limits.h"
 #include "base/worker.h"
 #include "model/snapshot.h"
 
@@ -136,6 +137,10 @@ void tt_intake_set_exit_status(TtIntake *intake, gint pid, gint wait_status);
  * after @timeout_ms. Main thread. */
 void tt_intake_when_ended(TtIntake *intake, gint pid, guint timeout_ms,
                           void (*done)(gpointer data, gboolean all_ended), gpointer data);
+
+/* Memory for an answer, out of the daemon's limit; given back with the answer. No session that is
+ * kept goes for it. Any thread. */
+void tt_intake_init_budget(TtIntake *intake, TtBudget *ret_budget);
 
 /* -- Recordings ------------------------------------------------------------------------------- */
 

@@ -272,6 +272,10 @@ void tt_held_snapshot_free(TtHeldSnapshot *taken) {
     g_free(taken);
 }
 
+void tt_intake_init_budget(TtIntake *intake, TtBudget *ret_budget) {
+    tt_registry_init_budget(intake->registry, ret_budget);
+}
+
 /* -- Marks, recording ------------------------------------------------------------------------- */
 
 typedef struct MarkCall {

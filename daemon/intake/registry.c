@@ -152,6 +152,11 @@ void tt_registry_set_limits(TtRegistry *registry, TtModelLimits *limits) {
     limits->detail_pool = &registry->pool;
 }
 
+void tt_registry_init_budget(TtRegistry *registry, TtBudget *ret_budget) {
+    tt_budget_init(ret_budget, registry->pool.limit_bytes, &registry->pool);
+    ret_budget->is_brief = TRUE;
+}
+
 void tt_registry_trim(TtRegistry *registry) {
     g_mutex_lock(&registry->lock);
     while (registry->ended->len > registry->ended_max)

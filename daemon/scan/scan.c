@@ -110,12 +110,12 @@ static gboolean classify(TtScan *scan, TtSnapshot *snapshot, const TtTable *tabl
     return TRUE;
 }
 
-TtScan *tt_scan_new(TtSnapshot *snapshot, int image_fd, GError **error) {
+TtScan *tt_scan_new(TtSnapshot *snapshot, int image_fd, TtBudget *memory, GError **error) {
     g_autoptr(TtScan) scan = g_new0(TtScan, 1);
     TtTable table;
     gboolean is_done = TRUE;
 
-    if (!tt_table_init(&table, snapshot, error))
+    if (!tt_table_init(&table, snapshot, memory, error))
         return NULL;
     /* Of a sample most blocks, and with them most pointers, are not known. */
     if (image_fd >= 0 && !tt_snapshot_get_sample(snapshot))

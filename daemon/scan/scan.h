@@ -3,6 +3,7 @@
  * process's memory, and which sites go on growing. */
 #pragma once
 
+#include "base/limits.h"
 #include "model/snapshot.h"
 
 G_BEGIN_DECLS
@@ -11,7 +12,7 @@ G_BEGIN_DECLS
 GQuark tt_scan_error_quark(void);
 typedef enum TtScanError {
     TT_SCAN_ERROR_IMAGE, /* it is none, or not sound */
-    TT_SCAN_ERROR_LIMIT, /* more blocks than may be looked at */
+    TT_SCAN_ERROR_LIMIT, /* more blocks than may be looked at, or than there is memory for */
 } TtScanError;
 
 /**
@@ -75,14 +76,15 @@ typedef struct TtScan TtScan;
  * tt_scan_new:
  * @snapshot: its live blocks are read
  * @image_fd: (transfer none): protocol/image.h, of the same instant; not trusted. -1: there is none
+ * @memory: (nullable): what that is taken out of; %NULL: there is no matter how much
  * @error: TT_SCAN_ERROR
  *
- * Takes memory for each live block, some 100 bytes, for as long as it runs and beside the daemon's
- * memory limit; none of the image's own.
+ * Takes memory for each live block, some 100 bytes, for as long as it runs; none of the image's
+ * own.
  *
  * Returns: (transfer full): or %NULL with @error set
  */
-TtScan *tt_scan_new(TtSnapshot *snapshot, int image_fd, GError **error);
+TtScan *tt_scan_new(TtSnapshot *snapshot, int image_fd, TtBudget *memory, GError **error);
 void tt_scan_free(TtScan *scan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtScan, tt_scan_free)
 

@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
-#define SLICE_ROWS 4096
+#define SLICE_ROWS 4096u
+/* With its place in starts and has_nested, and what mark.c notes of it. */
+#define BLOCK_BYTES 100u
 
 static int compare(const void *a, const void *b) {
     const TtLive *one = a, *other = b;
@@ -29,6 +31,31 @@ static TtLive read_row(const TtBlockRow *row) {
     };
 }
 
+/* Has room for so many blocks. */
+static gboolean grow(TtTable *table, gsize room, GError **error) {
+    gsize bytes = room * BLOCK_BYTES - table->taken_bytes;
+
+    if (table->memory && !tt_budget_take(table->memory, bytes))
+        return g_set_error(error, TT_SCAN_ERROR, TT_SCAN_ERROR_LIMIT,
+                           "To look at each of %zu live blocks takes %zu MiB of memory, more than "
+                           "the daemon has left: start it with a greater --memory-limit",
+                           room, room * BLOCK_BYTES / (1 << 20) + 1),
+               FALSE;
+    table->taken_bytes += bytes;
+    table->blocks = g_renew(TtLive, table->blocks, room);
+    return TRUE;
+}
+
+/* Of a sample the totals are estimates, and some blocks may be known by the totals alone. */
+static gsize guess_count(const TtSnapshot *snapshot) {
+    const TtCompleteness *completeness = tt_snapshot_get_completeness(snapshot);
+
+    if (tt_snapshot_get_sample(snapshot) || completeness->shed_blocks > 0 ||
+        completeness->unlisted_blocks > 0)
+        return 0;
+    return (gsize)MIN(tt_snapshot_get_totals(snapshot)->live_blocks, TT_TABLE_BLOCKS_MAX);
+}
+
 static gboolean read_blocks(TtTable *table, TtSnapshot *snapshot, GError **error) {
     g_autofree TtBlockRow *rows = g_new(TtBlockRow, SLICE_ROWS);
     gsize room = 0, count;
@@ -41,8 +68,9 @@ static gboolean read_blocks(TtTable *table, TtSnapshot *snapshot, GError **error
                                TT_TABLE_BLOCKS_MAX),
                    FALSE;
         if (table->count + count > room) {
-            room = MAX(2 * room, SLICE_ROWS);
-            table->blocks = g_renew(TtLive, table->blocks, room);
+            room = room > 0 ? 2 * room : MAX(guess_count(snapshot), SLICE_ROWS);
+            if (!grow(table, room, error))
+                return FALSE;
         }
         for (gsize i = 0; i < count; i++)
             table->blocks[table->count++] = read_row(&rows[i]);
@@ -70,8 +98,8 @@ static void nest(TtTable *table) {
     }
 }
 
-gboolean tt_table_init(TtTable *table, TtSnapshot *snapshot, GError **error) {
-    *table = (TtTable){0};
+gboolean tt_table_init(TtTable *table, TtSnapshot *snapshot, TtBudget *memory, GError **error) {
+    *table = (TtTable){.memory = memory};
     if (!read_blocks(table, snapshot, error)) {
         tt_table_clear(table);
         return FALSE;
@@ -91,6 +119,9 @@ void tt_table_clear(TtTable *table) {
     g_clear_pointer(&table->starts, g_free);
     g_clear_pointer(&table->has_nested, g_free);
     table->count = 0;
+    if (table->memory)
+        tt_budget_give(table->memory, table->taken_bytes);
+    table->taken_bytes = 0;
 }
 
 guint32 tt_table_find_next(const TtTable *table, guint64 addr) {

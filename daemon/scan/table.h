@@ -24,10 +24,13 @@ typedef struct TtTable {
     guint64 *starts;    /* their addresses, for searching */
     guint8 *has_nested; /* a byte each */
     guint32 count;
+    TtBudget *memory; /* NULL: none */
+    gsize taken_bytes;
 } TtTable;
 
-/* Reads the live blocks of @snapshot. TT_SCAN_ERROR_LIMIT. */
-gboolean tt_table_init(TtTable *table, TtSnapshot *snapshot, GError **error);
+/* Reads the live blocks of @snapshot. @memory: (nullable): the table is charged to it, and what
+ * mark.c needs for its blocks. TT_SCAN_ERROR_LIMIT. */
+gboolean tt_table_init(TtTable *table, TtSnapshot *snapshot, TtBudget *memory, GError **error);
 void tt_table_clear(TtTable *table);
 
 /* Returns: index of the innermost block round @addr, or TT_NONE. */

@@ -262,6 +262,25 @@ static void test_what_is_kept_goes_when_it_must(void) {
     g_assert_cmpuint(pool.kept_bytes, ==, 0);
 }
 
+/* Half of a pool is used, and most of the rest is kept. */
+static void test_brief_budget_takes_what_is_left_and_nothing_that_is_kept(void) {
+    TtPool pool;
+    TtBudget first, brief;
+
+    tt_pool_init(&pool, 256000, give_up_one, &pool);
+    tt_budget_init(&first, G_MAXSIZE, &pool);
+    g_assert_true(tt_budget_take(&first, 100000));
+    tt_pool_set_kept(&pool, 100000);
+    tt_budget_init(&brief, G_MAXSIZE, &pool);
+    brief.is_brief = TRUE;
+    /* But what is for the small, a sixteenth. */
+    g_assert_cmpuint(take_all(&brief), >=, 38000);
+    g_assert_cmpuint(tt_budget_get_used(&brief), <=, 40000);
+    g_assert_cmpuint(pool.kept_bytes, ==, 100000);
+    tt_budget_give(&brief, tt_budget_get_used(&brief));
+    g_assert_cmpuint(pool.used_bytes, ==, 100000);
+}
+
 static gpointer run_pool_takes(gpointer data) {
     TtBudget budget;
 
@@ -358,6 +377,8 @@ int main(int argc, char **argv) {
     g_test_add_func("/base/pool_is_charged_by_who_must_go_on",
                     test_pool_is_charged_by_who_must_go_on);
     g_test_add_func("/base/what_is_kept_goes_when_it_must", test_what_is_kept_goes_when_it_must);
+    g_test_add_func("/base/brief_budget_takes_what_is_left_and_nothing_that_is_kept",
+                    test_brief_budget_takes_what_is_left_and_nothing_that_is_kept);
     g_test_add_func("/base/pool_is_shared", test_pool_is_shared);
     g_test_add_func("/base/sizes", test_sizes);
     g_test_add_func("/base/foreign_text_is_harmless", test_foreign_text_is_harmless);

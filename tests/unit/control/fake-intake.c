@@ -360,7 +360,13 @@ gboolean tt_report_diff(TtSnapshot *before, TtSnapshot *after, TtSymbols *symbol
 
 /* A scan that found nothing. */
 
-TtScan *tt_scan_new(TtSnapshot *snapshot, int image_fd, GError **error) {
+void tt_intake_init_budget(TtIntake *intake, TtBudget *ret_budget) {
+    (void)intake;
+    *ret_budget = (TtBudget){.limit_bytes = 1 << 20};
+}
+
+TtScan *tt_scan_new(TtSnapshot *snapshot, int image_fd, TtBudget *memory, GError **error) {
+    g_assert_nonnull(memory);
     (void)snapshot;
     (void)image_fd;
     (void)error;

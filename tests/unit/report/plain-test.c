@@ -59,7 +59,7 @@ static char *lives_of(Sample *sample, gboolean is_text, guint columns) {
 static char *leaks_of(Sample *sample, gboolean is_text, guint columns) {
     int fd = memfd_create("leaks", MFD_CLOEXEC);
     g_autoptr(TtSink) sink = tt_sink_new(fd);
-    g_autoptr(TtScan) scan = tt_scan_new(sample->snapshot, -1, NULL);
+    g_autoptr(TtScan) scan = tt_scan_new(sample->snapshot, -1, NULL, NULL);
     TtReportOptions options = {.is_text = is_text, .columns = columns};
     TtLeaksOptions leaks = {.shows = 1u << TT_LEAK_ALIVE};
     TtLeaksFound found;

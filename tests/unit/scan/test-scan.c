@@ -33,12 +33,12 @@ static Image *known_image(void) {
     return image;
 }
 
-static TtScan *scan_fd(TtSession *session, int fd, GError **error) {
+static TtScan *scan_fd(TtSession *session, int fd, TtBudget *memory, GError **error) {
     SimpleHeld held;
     TtScan *scan;
 
     g_assert_true(simple_hold(session, "now", &held));
-    scan = tt_scan_new(held.snapshot, fd, error);
+    scan = tt_scan_new(held.snapshot, fd, memory, error);
     simple_release(&held);
     return scan;
 }
@@ -46,7 +46,7 @@ static TtScan *scan_fd(TtSession *session, int fd, GError **error) {
 /* Closes @fd. FALSE: it was refused, as an image. */
 static gboolean is_taken(TtSession *session, int fd, TtAmount *ret_sums) {
     g_autoptr(GError) error = NULL;
-    g_autoptr(TtScan) scan = scan_fd(session, fd, &error);
+    g_autoptr(TtScan) scan = scan_fd(session, fd, NULL, &error);
     gsize count;
 
     close(fd);
@@ -87,7 +87,7 @@ static void classes_are_those_of_the_image(void) {
 }
 
 static gsize count_growing(TtSession *session) {
-    g_autoptr(TtScan) scan = scan_fd(session, -1, NULL);
+    g_autoptr(TtScan) scan = scan_fd(session, -1, NULL, NULL);
     gsize count;
 
     tt_scan_get_growths(scan, &count);
@@ -318,6 +318,32 @@ static void changed_bytes_are_refused_or_gone_through(void) {
     tt_session_free(session);
 }
 
+/* ---- Memory ---- */
+
+static void table_is_charged_and_given_back(void) {
+    TtSession *session = session_new();
+    TtPool pool;
+    TtBudget memory;
+
+    for (gsize limit = 1000; limit <= 1 << 20; limit += 50000) {
+        g_autoptr(GError) error = NULL;
+
+        tt_pool_init(&pool, limit, NULL, NULL);
+        tt_budget_init(&memory, limit, &pool);
+        g_autoptr(TtScan) scan = scan_fd(session, -1, &memory, &error);
+        /* Room for 4096 blocks is the least, and half of a pool is what one may have of it. */
+        if (limit < 4096 * 80) {
+            g_assert_error(error, TT_SCAN_ERROR, TT_SCAN_ERROR_LIMIT);
+            g_assert_nonnull(strstr(error->message, "--memory-limit"));
+        } else if (limit > 4096 * 220) {
+            g_assert_no_error(error);
+        }
+        g_assert_cmpuint(tt_budget_get_used(&memory), ==, 0);
+        g_assert_cmpuint(pool.used_bytes, ==, 0);
+    }
+    tt_session_free(session);
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/scan/classes_are_those_of_the_image", classes_are_those_of_the_image);
@@ -325,6 +351,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/scan/absurd_blocks_are_gone_through", absurd_blocks_are_gone_through);
     g_test_add_func("/scan/blocks_at_the_end_of_all_addresses_are_gone_through",
                     blocks_at_the_end_of_all_addresses_are_gone_through);
+    g_test_add_func("/scan/table_is_charged_and_given_back", table_is_charged_and_given_back);
     g_test_add_func("/scan/cut_image_is_refused", cut_image_is_refused);
     g_test_add_func("/scan/image_that_is_not_sealed_is_refused",
                     image_that_is_not_sealed_is_refused);
