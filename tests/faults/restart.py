@@ -3,19 +3,16 @@
 """Section H: the daemon dies, ends, and comes back, and its clients go on. What they did they count
 themselves, in memory that we share with them (programs/shift.c)."""
 
-import contextlib
-import ctypes
 import json
 import mmap
 import os
-import pathlib
 import signal
 import struct
 import subprocess
 import time
 
 import ttlib
-from manager import Manager
+from manager import Manager, find_threads, stopped_thread
 from ttlib import case, check, check_equal
 
 STOP, ALLOCATIONS, FREES, LONGEST_NS = range(4)  # of programs/shift.c, 8 bytes each
@@ -488,32 +485,6 @@ def fault_C14_restarted_behind_one_that_has_gone_elsewhere():
 
 
 # ---- H13: the watchdog ----
-
-LIBC = ctypes.CDLL(None, use_errno=True)
-LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
-LIBC.ptrace.restype = ctypes.c_long
-PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
-WALL = 0x40000000
-
-
-def find_threads(pid, name):
-    """The ids of a process's threads of that name."""
-    tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
-    return [int(task.name) for task in tasks if (task / "comm").read_text() == f"{name}\n"]
-
-
-@contextlib.contextmanager
-def stopped_thread(pid, name):
-    """One thread of a process stands still, as if it hung; the others go on."""
-    (tid,) = find_threads(pid, name)
-    if LIBC.ptrace(PTRACE_SEIZE, tid, None, None) < 0:
-        raise ttlib.Skip(f"a thread may not be stopped here: {os.strerror(ctypes.get_errno())}")
-    LIBC.ptrace(PTRACE_INTERRUPT, tid, None, None)
-    os.waitpid(tid, WALL)
-    yield
-    if LIBC.ptrace(PTRACE_DETACH, tid, None, None) < 0:
-        os.waitpid(tid, WALL)  # it was killed: the process ends when that is noticed
-
 
 def hang(manager, name):
     """Ends the daemon as a manager does: when it has not heard for so long that all is well."""

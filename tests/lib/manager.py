@@ -8,7 +8,10 @@ it is given (sd_notify(3)), and listens whether it is well (sd_watchdog_enabled(
     manager.close()
 """
 
+import contextlib
+import ctypes
 import os
+import pathlib
 import select
 import signal
 import socket
@@ -134,3 +137,31 @@ class Manager:
             os.close(fd)
         for one in (*self.listeners, self.notify):
             one.close()
+
+
+# ---- Hanging ----
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+LIBC.ptrace.restype = ctypes.c_long
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+WALL = 0x40000000
+
+
+def find_threads(pid, name):
+    """The ids of a process's threads of that name."""
+    tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
+    return [int(task.name) for task in tasks if (task / "comm").read_text() == f"{name}\n"]
+
+
+@contextlib.contextmanager
+def stopped_thread(pid, name):
+    """One thread of a process stands still, as if it hung; the others go on."""
+    (tid,) = find_threads(pid, name)
+    if LIBC.ptrace(PTRACE_SEIZE, tid, None, None) < 0:
+        raise ttlib.Skip(f"a thread may not be stopped here: {os.strerror(ctypes.get_errno())}")
+    LIBC.ptrace(PTRACE_INTERRUPT, tid, None, None)
+    os.waitpid(tid, WALL)
+    yield
+    if LIBC.ptrace(PTRACE_DETACH, tid, None, None) < 0:
+        os.waitpid(tid, WALL)  # it was killed: the process ends when that is noticed
