@@ -37,7 +37,7 @@ __attribute__((cold, noinline)) void tt_send_doorbell(TtThread *thread) {
     at += tt_encode_doorbell(at, 16, &(TtRecordDoorbell){.lane = thread->lane});
     int r = tt_connect_send(tt_session.fd, message, (size_t)(at - message), -1);
     if (r == -EPIPE || r == -ECONNRESET)
-        tt_session_lose();
+        tt_session_lose(thread->generation);
 }
 
 typedef enum Connection { STANDS, BROKEN, UNKNOWN } Connection;
@@ -78,7 +78,7 @@ __attribute__((cold, noinline)) bool tt_send_wait(TtThread *thread, uint64_t num
     if (!is_lossless && may_wait <= 0) {
         if (thread->gap_count % LOOK_EVERY_DROPS == 0 && is_current(thread)) {
             if (look_at_connection() == BROKEN)
-                tt_session_lose();
+                tt_session_lose(thread->generation);
             else
                 tt_send_doorbell(thread);
         }
@@ -93,7 +93,7 @@ __attribute__((cold, noinline)) bool tt_send_wait(TtThread *thread, uint64_t num
             return false;
         Connection connection = look_at_connection();
         if (connection == BROKEN) {
-            tt_session_lose();
+            tt_session_lose(thread->generation);
             return false;
         }
         if (connection == UNKNOWN && is_lossless) {

@@ -181,11 +181,12 @@ static int start_locked(bool is_child) {
     return 0;
 }
 
-void tt_session_lose(void) {
+void tt_session_lose(uint32_t generation) {
     uint64_t mask;
 
     tt_lock_take(&tt_gate.lock, &mask);
-    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) > TT_GATE_SHUT) {
+    if (generation > TT_GATE_SHUT &&
+        atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) == generation) {
         atomic_store_explicit(&tt_gate.generation, TT_GATE_SHUT, memory_order_release);
         hang_up();
         atomic_store_explicit(&next_look_ns, tt_sys_monotonic_ns() + LOOK_EVERY_NS,
@@ -289,6 +290,10 @@ int tt_session_start(void) {
         begin_as_child();
     if (tt_sys_getpid() != tt_session.pid)
         return -EPERM; /* a vfork child: the memory is its parent's, the process is not */
+    /* Ahead of the fd that is looked at: where this has changed, that may have. */
+    uint32_t generation = atomic_load_explicit(&tt_gate.generation, memory_order_acquire);
+    if (generation > TT_GATE_SHUT && tt_send_is_broken())
+        tt_session_lose(generation);
     tt_lock_take(&tt_gate.lock, &mask);
     int r = start_locked(false);
     tt_lock_release(&tt_gate.lock, &mask);
@@ -341,7 +346,7 @@ static void look_again(void) {
 
 /* Rarely: is the daemon still there that would wake us? One that ends puts its sessions to sleep.
  */
-static void look_at_sleep(void) {
+static void look_at_sleep(uint32_t generation) {
     if (is_too_soon())
         return;
 
@@ -352,7 +357,7 @@ static void look_at_sleep(void) {
         atomic_compare_exchange_strong_explicit(&next_look_ns, &due, now + LOOK_EVERY_NS,
                                                 memory_order_relaxed, memory_order_relaxed) &&
         tt_sys_getpid() == tt_session.pid && tt_send_is_broken())
-        tt_session_lose();
+        tt_session_lose(generation);
 }
 
 /* Where no two threads begin alike. */
@@ -427,7 +432,7 @@ __attribute__((cold, noinline)) TtThread *tt_session_thread_slow(void) {
     const _Atomic uint32_t *is_recording = &tt_session.control->is_recording;
     if (tt_self.generation == generation ||
         atomic_load_explicit(is_recording, memory_order_relaxed) == 0) {
-        look_at_sleep();
+        look_at_sleep(generation);
         pass(LOOK_EVERY_BYTES, generation, is_recording); /* dormant */
         return NULL;
     }

@@ -109,12 +109,16 @@ static inline __attribute__((always_inline)) TtThread *tt_session_thread(void) {
     return tt_session_thread_slow();
 }
 
-/* Connects now. Returns 0, or a negative errno: -ENOENT or -ECONNREFUSED without a daemon. */
+/* Connects now, where the connection is not there or broke. Returns 0, or a negative errno: -ENOENT
+ * or -ECONNREFUSED without a daemon, -EINPROGRESS: it is there, and its answer to be asked for
+ * again.
+ */
 int tt_session_start(void);
 
 /* A call from @caller is the first of all to be served by the real allocator: begins now where the
  * constructor has not yet run. Not from the loader, in whose midst nothing can be loaded. */
 void tt_session_begin_early(uint64_t caller);
 
-/* The connection broke: untraced from here on, until a daemon is found again. Any thread. */
-void tt_session_lose(void);
+/* The connection of session @generation broke: untraced from here on, until a daemon is found
+ * again. Nothing where another session has taken its place. Any thread. */
+void tt_session_lose(uint32_t generation);

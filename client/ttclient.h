@@ -24,10 +24,14 @@
 extern "C" {
 #endif
 
-/* Connects now rather than at the first allocation.
+/* Connects now rather than at the first allocation; or again, where the daemon has gone since. May
+ * be called as often as one likes.
  *
- * Returns 0 when this process is traced; -ENOENT or -ECONNREFUSED: no daemon; -EPERM: this process
- * is not to be traced (set-user-id, another allocator in front, TT_* that make no sense). */
+ * Returns 0 when this process is traced, as of this call: that a daemon died later is noticed by
+ * the next one, or else some thousands of events later. -ENOENT or -ECONNREFUSED: no daemon;
+ * -EINPROGRESS: there is one again, which has yet to answer: ask again; -ETIMEDOUT: it did not
+ * answer in time; -EPERM: this process is not to be traced (set-user-id, another allocator in
+ * front, TT_* that make no sense). What is allocated and freed while it is not nobody counts. */
 int tt_init(void);
 
 /* Names the block that @ptr points to or into. The name stays with the block through realloc,
