@@ -16,6 +16,7 @@ from manager import Manager, find_threads, stopped_thread
 from ttlib import case, check, check_equal
 
 STOP, ALLOCATIONS, FREES, LONGEST_NS = range(4)  # of programs/shift.c, 8 bytes each
+NOTES_BYTES = 40  # of a program's
 LAST_BYTES = 40001
 KILLS = int(os.environ.get("KILLS", "2"))
 
@@ -25,14 +26,14 @@ class Shift:
 
     def __init__(self, program, env):
         path = ttlib.temp_dir() / "notes"
-        path.write_bytes(bytes(32))
+        path.write_bytes(bytes(NOTES_BYTES))
         self.process = subprocess.Popen(
             [program, path], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
         self.pid = self.process.pid
         ttlib.at_end(self.process.kill)
         with path.open("r+b") as file:
-            self.notes = mmap.mmap(file.fileno(), 32)
+            self.notes = mmap.mmap(file.fileno(), NOTES_BYTES)
 
     def note(self, which):
         return struct.unpack_from("=Q", self.notes, 8 * which)[0]
@@ -138,13 +139,16 @@ def fault_H01_killed_under_load_with_a_journal():
         check(export["completeness"]["gaps"][-1]["first_ns"] > 0, "what was before is known")
 
 
-REST, AWAY, BACK = range(1, 4)  # of programs/resting.c, beside STOP
+REST, AWAY, BACK, VAIN = range(1, 5)  # of programs/resting.c, beside STOP
 
 
 class Resting(Shift):
-    """A program at work that does nothing while it has no daemon; and what it did is counted."""
+    """A program at work that does nothing while it is not traced; and what it did is counted."""
 
-    def __init__(self, program, daemon):
+    def __init__(self, daemon):
+        program = ttlib.build(
+            "resting.c", "-O2", "-pthread", f"-I{ttlib.SOURCE / 'client'}", str(ttlib.LIBTTCLIENT)
+        )
         self.count = ttlib.temp_dir() / "count"
         super().__init__(program, daemon.preload_env(counted=self.count))
 
@@ -158,15 +162,28 @@ class Resting(Shift):
         os.kill(self.pid, signal.SIGSTOP)
         os.waitpid(self.pid, os.WUNTRACED)
 
+    def finish(self, daemon):
+        self.ask(STOP, 1)
+        check_equal(self.process.wait(ttlib.SECONDS), 5)
+        daemon.wait_for_state(self.pid, "exited", "ended")
+
+    def check_told_or_lost(self, daemon):
+        told = daemon.session_of(self.pid)["events"]
+        export = daemon.export(self.pid)
+        ttlib.check_books(export)
+        lost = export["completeness"]["dropped_events"]
+        count = ttlib.read_count(self.count)
+        done = count["allocations"] + count["frees"]
+        print(f"# {self.pid}: {done} events, {told} told, {lost} lost")
+        check_equal(told + lost, done, f"{told} told and {lost} lost: events")
+        return export["completeness"]
+
 
 def check_told_and_lost(journal):
     """Each kill comes between two calls of a program, which then makes none until it is traced."""
-    program = ttlib.build(
-        "resting.c", "-O2", "-pthread", f"-I{ttlib.SOURCE / 'client'}", str(ttlib.LIBTTCLIENT)
-    )
     options = [f"--journal={journal}"] if journal else []
     with ttlib.Daemon("--history=1000", *options) as daemon:
-        programs = [Resting(program, daemon) for _ in range(8)]
+        programs = [Resting(daemon) for _ in range(8)]
         wait_for_sessions(daemon, programs, 10000)
         for number in range(1, KILLS + 1):
             if journal:
@@ -184,19 +201,10 @@ def check_told_and_lost(journal):
                 one.wait_for(BACK, number, "is traced again")
             wait_for_sessions(daemon, programs, 1000)
         for one in programs:
-            one.ask(STOP, 1)
-            check_equal(one.process.wait(ttlib.SECONDS), 5)
-            daemon.wait_for_state(one.pid, "exited", "ended")
+            one.finish(daemon)
         for one in programs:
-            told = daemon.session_of(one.pid)["events"]
-            export = daemon.export(one.pid)
-            ttlib.check_books(export)
-            lost = export["completeness"]["dropped_events"]
-            count = ttlib.read_count(one.count)
-            done = count["allocations"] + count["frees"]
-            print(f"# {one.pid}: {done} events, {told} told, {lost} lost")
-            check(lost > 0, "nothing is lost: what does this test?")
-            check_equal(told + lost, done, f"{told} told and {lost} lost: events")
+            completeness = one.check_told_or_lost(daemon)
+            check(completeness["dropped_events"] > 0, "nothing is lost: what does this test?")
 
 
 @case
@@ -241,6 +249,23 @@ def fault_H05_no_daemon_at_start_and_one_later():
         check(completeness["untraced_before_ns"] > 0, "how long it was not seen")
         check_equal(completeness["gaps"], [], "it was no session before")
         ttlib.check_books(export)
+
+
+@case
+def fault_H05_daemon_answers_late_and_the_program_waits():
+    """What was done before it was traced nobody counts, only for how long: a test that compares what
+    was done has the program wait, as here."""
+    with ttlib.Daemon() as daemon:
+        os.kill(daemon.pid, signal.SIGSTOP)
+        one = Resting(daemon)
+        ttlib.wait_for(lambda: one.note(VAIN) > 0, f"{one.pid} has asked in vain")
+        os.kill(daemon.pid, signal.SIGCONT)
+        wait_for_sessions(daemon, [one], 10000)
+        one.finish(daemon)
+        completeness = one.check_told_or_lost(daemon)
+        check(completeness["untraced_before_ns"] > 0, "how long it was not seen")
+        check(not completeness["exact"], "exact, though it was not seen at first")
+        check_equal((completeness["gaps"], completeness["unknown_frees"]), ([], 0))
 
 
 ASLEEP = r"""

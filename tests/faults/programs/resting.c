@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two threads allocate and free until they are told to stop. Asked to rest they do neither until
- * this process is traced again: so none of their calls goes unseen while there is no daemon. By
- * then the client must have seen that the daemon is gone, which marks make it do; they are no heap
- * events.
+/* Two threads allocate and free until they are told to stop. They begin when this process is
+ * traced, and asked to rest they do neither until it is traced again: so none of their calls goes
+ * unseen while there is no daemon, or one that has not answered yet. By then the client must have
+ * seen that the daemon is gone, which marks make it do; they are no heap events.
  *
  *   resting FILE    what is asked, and what was done, as Notes */
 #include <errno.h>
@@ -21,6 +21,7 @@ enum { BLOCKS = 64, THREADS = 2 };
 typedef struct Notes {
     _Atomic uint64_t stop, rest; /* asked: for how many rests so far */
     _Atomic uint64_t away, back; /* in how many the client was away; was back */
+    _Atomic uint64_t vain;       /* how often it asked in vain to be traced */
 } Notes;
 
 static Notes *notes;
@@ -47,13 +48,19 @@ static void *work(void *data) {
     return NULL;
 }
 
+static void wait_until_traced(void) {
+    while (tt_init() != 0) {
+        atomic_fetch_add(&notes->vain, 1);
+        usleep(100000);
+    }
+}
+
 static void rest(uint64_t number) {
     pthread_barrier_wait(&all_rest);
     while (tt_mark("resting") != -ENOTCONN)
         ;
     atomic_store(&notes->away, number);
-    while (tt_init() != 0)
-        usleep(100000); /* as often as the client itself would look */
+    wait_until_traced();
     atomic_store(&notes->back, number);
     pthread_barrier_wait(&all_go);
 }
@@ -66,6 +73,7 @@ int main(int argc, char **argv) {
     notes = mmap(NULL, sizeof *notes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (notes == MAP_FAILED)
         return 1;
+    wait_until_traced();
     pthread_barrier_init(&all_rest, NULL, THREADS + 1);
     pthread_barrier_init(&all_go, NULL, THREADS + 1);
     for (uintptr_t i = 0; i < THREADS; i++)
