@@ -127,8 +127,9 @@ static int export(const char *path, TtExportFormat format) {
         return -EINVAL;
     if (tt_is_sealed_now())
         return -EPERM;
+    /* One without a lane, or asleep, has a session nevertheless. */
     if (tt_session_thread() == NULL &&
-        atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) == 0)
+        atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) <= TT_GATE_SHUT)
         return -ENOTCONN;
     int r = output_open(&output, path);
     if (r < 0)

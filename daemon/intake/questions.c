@@ -326,8 +326,13 @@ void tt_intake_answer_export(gpointer request, int error, const char *message) {
 }
 
 /* The peer may have just connected as a child of whom the session is: its own pid decides. */
-static const char *find_fault(TtFeed *feed, const TtCaller *caller, const TtRecordExport *request) {
-    if (!feed || tt_feed_get_info(feed)->pid != caller->credentials.pid)
+static const char *find_fault(TtFeed *feed, const TtCaller *caller, const TtRecordExport *request,
+                              int *ret_error) {
+    *ret_error = ENOTCONN; /* it has not yet seen that its own daemon is gone */
+    if (!feed)
+        return "The daemon does not know the session: it began before the daemon did";
+    *ret_error = EINVAL;
+    if (tt_feed_get_info(feed)->pid != caller->credentials.pid)
         return "The session is not that of the process that asks";
     if (request->format != TT_EXPORT_JSON && request->format != TT_EXPORT_SVG)
         return "The daemon does not know the format: install it and the library from one release";
@@ -344,12 +349,13 @@ char *tt_intake_serve_export(TtIntake *intake, TtCaller *caller, const TtRawReco
 
     const guint8 *id = (const guint8 *)request.session.text;
     g_autoptr(TtFeed) feed = tt_registry_find(intake->registry, id);
-    const char *fault = find_fault(feed, caller, &request);
+    int error;
+    const char *fault = find_fault(feed, caller, &request, &error);
     Request *asked = g_new(Request, 1);
 
     asked->socket_fd = caller->socket_fd;
     if (fault) {
-        tt_intake_answer_export(asked, EINVAL, fault);
+        tt_intake_answer_export(asked, error, fault);
         return NULL;
     }
     int fd = caller->passed_fd;

@@ -3,6 +3,7 @@
 """Section H: the daemon dies, ends, and comes back, and its clients go on. What they did they count
 themselves, in memory that we share with them (programs/shift.c)."""
 
+import errno
 import json
 import mmap
 import os
@@ -266,6 +267,45 @@ def fault_H05_daemon_answers_late_and_the_program_waits():
         check(completeness["untraced_before_ns"] > 0, "how long it was not seen")
         check(not completeness["exact"], "exact, though it was not seen at first")
         check_equal((completeness["gaps"], completeness["unknown_frees"]), ([], 0))
+
+
+EXPORTING = r"""
+#include <stdio.h>
+#include <ttclient.h>
+#include <unistd.h>
+
+int main(int argc, char **argv) {
+    char byte;
+
+    write(1, "x", 1);
+    read(0, &byte, 1);
+    dprintf(1, "%d", tt_export_json(argv[1]));
+    return 5;
+}
+"""
+
+
+@case
+def fault_H05_daemon_answers_late_and_the_program_exports():
+    """It has no session yet, and is told so; on a busy machine it may have one by then."""
+    link = [f"-I{ttlib.SOURCE / 'client'}", str(ttlib.LIBTTCLIENT)]
+    program = ttlib.compile_c(EXPORTING, "-w", *link)
+    path = ttlib.temp_dir() / "out.json"
+    with ttlib.Daemon() as daemon:
+        os.kill(daemon.pid, signal.SIGSTOP)
+        process = subprocess.Popen(
+            [program, path],
+            env=daemon.preload_env(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        ttlib.at_end(process.kill)
+        check_equal(process.stdout.read(1), b"x")
+        os.kill(daemon.pid, signal.SIGCONT)
+        output, _ = process.communicate(b"x", timeout=ttlib.SECONDS)
+        check_equal(process.returncode, 5)
+        check(int(output) in (-errno.ENOTCONN, 0), f"the export gave {output}")
+        check_equal(path.exists(), int(output) == 0, "a file")
 
 
 ASLEEP = r"""

@@ -480,6 +480,11 @@ static void test_program_asks_for_its_own_export(void) {
     own = (OwnExport){.place = &place, .id = id, .passes_fd = TRUE};
     do_job(run_own_export, &own);
     g_assert_cmpuint(own.error, ==, EINVAL);
+    /* One that began with an earlier daemon. */
+    guint8 unknown[TT_SESSION_ID_BYTES] = {1};
+    own = (OwnExport){.place = &place, .id = unknown, .passes_fd = TRUE};
+    do_job(run_own_export, &own);
+    g_assert_cmpuint(own.error, ==, ENOTCONN);
     g_assert_cmpuint(place.asked_count, ==, 1);
     let_go(go_fd);
     g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
