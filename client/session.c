@@ -31,7 +31,6 @@
 #define LOOK_EVERY_BYTES 65536u      /* untraced, of a thread, between two looks at the clock */
 #define LOOK_EVERY_NS 1000000000u    /* and between two looks for a daemon */
 #define LATE_EVERY_NS 100000000u     /* and, where it has not answered yet, between two for that */
-#define LATE_LOOKS 100u
 
 #define ROOM_BYTES (64u << 20) /* a program with less is left alone */
 
@@ -50,8 +49,7 @@ static _Atomic uint64_t next_look_ns;
 static char program_path[4096];
 static char **program_arguments;
 static int program_argument_count;
-static uint8_t message[TT_MESSAGE_MAX]; /* under the lock, */
-static uint32_t late_looks;             /* and this: for an answer that has not come */
+static uint8_t message[TT_MESSAGE_MAX]; /* under the lock */
 
 static TtString string_of(const char *text) {
     return (TtString){.text = text, .len = strnlen(text, TT_STRING_MAX)};
@@ -118,7 +116,8 @@ static void hang_up(void) {
 }
 
 /* Connects and says hello. Returns 0 once there are lanes; or -EINPROGRESS: the answer is to be
- * taken later. Who was told before can go without it for so long: that it was away is known. */
+ * taken later. Who was told before can go without it for so long: that it was away is known. Others
+ * come again as somebody else: the answer may be on its way, and the daemon then knows this id. */
 static int greet(bool is_child, bool *ret_knows_parent) {
     const TtForkNote fork = *tt_lanes_get_fork(); /* of the lanes as they are */
     int memory_fd = -1;
@@ -131,24 +130,27 @@ static int greet(bool is_child, bool *ret_knows_parent) {
     tt_session.fork_scopes = is_child ? fork.scopes : 0;
     tt_session.fd = fd;
     tt_session.fd_cookie = tt_connect_cookie(fd);
-    late_looks = 0;
     int r = tt_connect_send(fd, message, write_hello(is_child ? &fork : NULL), -1);
     if (r < 0)
         return r;
     long len = tt_send_receive_answer(fd, message, sizeof message, &memory_fd);
     if (len == -ETIMEDOUT && tt_session.was_told)
         return -EINPROGRESS;
+    if (len == -ETIMEDOUT)
+        TT_SYS3(SYS_getrandom, tt_session.id, sizeof tt_session.id, 0);
     return len < 0 ? (int)len
                    : tt_connect_take_lanes(message, (size_t)len, memory_fd, ret_knows_parent);
 }
 
+/* However long that takes: a daemon answers, or closes the connection, if only by its end. Who hung
+ * up just when the answer came would find that the session is known, and be refused for good. */
 static int take_late_answer(bool *ret_knows_parent) {
     int memory_fd = -1;
 
     if (tt_connect_cookie(tt_session.fd) != tt_session.fd_cookie)
         return -EBADF;
     long len = tt_connect_receive(tt_session.fd, message, sizeof message, &memory_fd, 0);
-    if (len == -ETIMEDOUT && ++late_looks < LATE_LOOKS)
+    if (len == -ETIMEDOUT)
         return -EINPROGRESS;
     return len < 0 ? (int)len
                    : tt_connect_take_lanes(message, (size_t)len, memory_fd, ret_knows_parent);

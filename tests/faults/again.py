@@ -3,7 +3,10 @@
 """Sections F and H: a program is traced again, and says so itself. What it did a counter of its own
 counts; as it makes no call while it is untraced, all of that is told or counted lost."""
 
+import ctypes
 import errno
+import os
+import signal
 import subprocess
 
 import ttlib
@@ -80,6 +83,67 @@ def fault_H05_init_sees_that_the_daemon_is_gone():
             check_equal(program.init()[-1], 0, "traced again")
         program.do("work 100")
         check_told_and_lost(daemon, program)
+
+
+@case
+def fault_H01_answer_is_waited_for_however_often_it_is_asked_for():
+    """A daemon that is slow to begin: nobody hangs up on it, to come again."""
+    with ttlib.Daemon("--history=1000") as daemon:
+        program = Asking(daemon)
+        check_equal(program.init()[-1], 0, "traced")
+        for _ in range(2):
+            program.do("work 1000")
+            daemon.kill()
+            check_equal(program.init(times=1), [errno.ECONNREFUSED], "the daemon was killed")
+            daemon.start()
+            daemon.signal(signal.SIGSTOP)
+            check_equal(program.init(times=500), [errno.EINPROGRESS], "before an answer")
+            daemon.signal(signal.SIGCONT)
+            check_equal(program.init()[-1], 0, "traced again")
+        program.do("work 1000")
+        check_equal([line for line in daemon.log().splitlines() if "refused" in line], [])
+        check_told_and_lost(daemon, program)
+
+
+# ---- Between the last look for an answer and the end of the connection ----
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+LIBC.ptrace.restype = ctypes.c_long
+PTRACE_TRACEME, PTRACE_PEEKUSER, PTRACE_DETACH, PTRACE_SYSCALL = 0, 3, 17, 24
+RDI, ORIG_RAX = 8 * 14, 8 * 15  # <sys/reg.h>
+CLOSE = 3
+LOWEST_FD = 100  # of the client's own
+
+
+def step_to_hang_up(pid):
+    """Lets a traced program go on until it is about to close the client's connection."""
+    while True:
+        _, status = os.waitpid(pid, 0)
+        check(os.WIFSTOPPED(status), f"the program ended: {status:#x}")
+        number = LIBC.ptrace(PTRACE_PEEKUSER, pid, ORIG_RAX, None)
+        if number == CLOSE and LIBC.ptrace(PTRACE_PEEKUSER, pid, RDI, None) >= LOWEST_FD:
+            return
+        LIBC.ptrace(PTRACE_SYSCALL, pid, None, None)
+
+
+@case
+def fault_F03_answer_comes_while_the_program_hangs_up():
+    """It has waited long enough, and is served just then: so the daemon knows a session of which the
+    program knows nothing. It must not be refused for that."""
+    with ttlib.Daemon() as daemon:
+        daemon.signal(signal.SIGSTOP)
+        program = Asking(daemon, preexec_fn=lambda: LIBC.ptrace(PTRACE_TRACEME, 0, None, None))
+        step_to_hang_up(program.pid)
+        daemon.signal(signal.SIGCONT)
+        ttlib.wait_for(lambda: daemon.session_of(program.pid), "it was served")
+        LIBC.ptrace(PTRACE_DETACH, program.pid, None, None)
+        given = program.init(times=2000)
+        check_equal(given[-1], 0, f"traced: {given}; the daemon's log:\n{daemon.log()}")
+        program.do("work 1000")
+        program.end()
+        daemon.wait_for_state(program.pid, "exited", "ended")
+        check(daemon.session_of(program.pid)["events"] >= 2000, "what it did then is there")
 
 
 ttlib.main()
