@@ -14,9 +14,10 @@
 
 #define SEGMENTS_MAX 64
 #define RETIRED_MAX 256 /* segments of earlier sessions */
-#define RETIRED_SESSIONS                                                                           \
-    4u /* how many sessions a segment outlives its own; each takes a second                        \
-        */
+/* How many sessions a segment outlives its own, and how long, at least: they may come fast. */
+#define RETIRED_SESSIONS 4u
+#define RETIRED_NS 4000000000u
+
 #define ASK_EVERY_NS 1000000000u
 
 typedef struct Segment {
@@ -26,8 +27,10 @@ typedef struct Segment {
     uint32_t lane_count;
     uint32_t chunks_per_lane;
     uint32_t first_lane;
-    uint32_t age;    /* sessions since its own */
-    bool is_private; /* the memory is no longer shared with the daemon */
+    uint32_t age;        /* sessions since its own */
+    bool is_private;     /* the memory is no longer shared with the daemon */
+    uint64_t retired_ns; /* when another session took its place */
+    uint64_t told_count; /* of its events those that were counted by then, or later */
 } Segment;
 
 /* Under the session's lock, but for the side lane. */
@@ -108,12 +111,14 @@ static bool is_at_work(const Segment *segment) {
 }
 
 /* What has been out of use for long goes. A thread between asking for its lane and saying that it
- * is at work there was not seen for as many seconds. */
+ * is at work there was not seen for so long. */
 static void expire(void) {
+    uint64_t now = tt_sys_monotonic_ns();
     uint32_t kept = 0;
 
     for (uint32_t i = 0; i < retired_count; i++) {
-        if (++retired[i].age < RETIRED_SESSIONS || is_at_work(&retired[i]))
+        if (++retired[i].age < RETIRED_SESSIONS || now - retired[i].retired_ns < RETIRED_NS ||
+            is_at_work(&retired[i]))
             retired[kept++] = retired[i];
         else
             unmap(&retired[i]);
@@ -124,10 +129,23 @@ static void expire(void) {
 static uint64_t count_events(const Segment *segment) {
     uint64_t count = 0;
 
-    /* A thread that is in a hook still may count one more. */
     for (uint32_t i = 0; i < segment->lane_count; i++)
         count += __atomic_load_n(&segment->threads[i].event_count, __ATOMIC_RELAXED);
     return count;
+}
+
+/* A thread that was in a hook when its session was over counts one more, which nobody will read. It
+ * has done so when it comes for its next lane. */
+static uint64_t count_late(void) {
+    uint64_t late = 0;
+
+    for (uint32_t i = 0; i < retired_count; i++) {
+        uint64_t count = count_events(&retired[i]);
+
+        late += count - retired[i].told_count;
+        retired[i].told_count = count;
+    }
+    return late;
 }
 
 uint64_t tt_lanes_reset(void) {
@@ -136,9 +154,13 @@ uint64_t tt_lanes_reset(void) {
     fork_note = (TtForkNote){.last_stamp = 0};
     if (segment_count == 0)
         return 0;
+    count = count_late() +
+            atomic_load_explicit(&tt_session.control->dropped_events, memory_order_relaxed);
     expire();
-    for (uint32_t i = 0; i < segment_count; i++)
-        count += count_events(&segments[i]);
+    for (uint32_t i = 0; i < segment_count; i++) {
+        segments[i].retired_ns = tt_sys_monotonic_ns();
+        count += segments[i].told_count = count_events(&segments[i]);
+    }
     for (uint32_t i = 0; i < segment_count; i++) {
         make_private(&segments[i]);
         if (retired_count < RETIRED_MAX) /* else it stays mapped for good */
@@ -275,6 +297,9 @@ TtThread *tt_lanes_attach(uint32_t tid) {
     /* The last lane is kept for events from within hooks. */
     if (segment_count > 0 && atomic_load_explicit(&side, memory_order_relaxed) == NULL)
         keep_side();
+    if (retired_count > 0)
+        atomic_fetch_add_explicit(&tt_session.control->dropped_events, count_late(),
+                                  memory_order_relaxed);
 
     TtThread *thread = find_free(tid);
     if (thread == NULL) {

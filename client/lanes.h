@@ -12,7 +12,7 @@ int tt_lanes_add(int fd, const TtRecordLanes *lanes);
 /* Forgets all lanes for a new session. A thread may still be inside a hook that began in an earlier
  * one, so what it writes to stays mapped for some sessions. Callers hold the session's lock.
  *
- * Returns how many heap events the lanes were told, lost ones too. */
+ * Returns how many heap events the lanes were told, lost ones too, and those that had no lane. */
 uint64_t tt_lanes_reset(void);
 
 /* In a forked child: puts memory of its own in place of the parent's lanes, at the same addresses,

@@ -387,25 +387,23 @@ static TtThread *attach(uint32_t generation) {
     tt_clock_inherit();
 
     tt_lock_take(&tt_gate.lock, &mask);
-    if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) == generation) {
-        /* A lane goes by its thread's tid, and a vfork child's will be dead before its thread is.
-         */
-        if (tt_sys_getpid() == tt_session.pid)
-            thread = tt_lanes_attach(tt_sys_gettid());
-        if (thread != NULL) {
-            tt_self.thread = thread;
-            tt_self.generation = generation;
-            tt_self.pass_bytes = 0;
-            if (thread->tid == (uint32_t)tt_session.pid) {
-                thread->scope_depth = tt_session.fork_scopes;
-                tt_session.fork_scopes = 0;
-            }
-            thread->busy_frame = tt_record_idle_frame();
-            if (tt_session.options.sample_bytes > 0)
-                begin_sampling(thread);
-        } else {
-            drop_without_lane();
+    uint32_t current = atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
+    /* A lane goes by its thread's tid, and a vfork child's will be dead before its thread is. */
+    if (current == generation && tt_sys_getpid() == tt_session.pid)
+        thread = tt_lanes_attach(tt_sys_gettid());
+    if (thread != NULL) {
+        tt_self.thread = thread;
+        tt_self.generation = generation;
+        tt_self.pass_bytes = 0;
+        if (thread->tid == (uint32_t)tt_session.pid) {
+            thread->scope_depth = tt_session.fork_scopes;
+            tt_session.fork_scopes = 0;
         }
+        thread->busy_frame = tt_record_idle_frame();
+        if (tt_session.options.sample_bytes > 0)
+            begin_sampling(thread);
+    } else if (current > TT_GATE_SHUT) {
+        drop_without_lane(); /* or it was asked for in a session that another has replaced */
     }
     tt_lock_release(&tt_gate.lock, &mask);
     return thread;

@@ -6,6 +6,7 @@ counts; as it makes no call while it is untraced, all of that is told or counted
 import ctypes
 import errno
 import os
+import pathlib
 import signal
 import subprocess
 
@@ -102,6 +103,52 @@ def fault_H01_answer_is_waited_for_however_often_it_is_asked_for():
             check_equal(program.init()[-1], 0, "traced again")
         program.do("work 1000")
         check_equal([line for line in daemon.log().splitlines() if "refused" in line], [])
+        check_told_and_lost(daemon, program)
+
+
+@case
+def fault_H01_events_without_a_lane_are_counted_after_a_kill():
+    journal = ttlib.temp_dir() / "journal"
+    for options in ([], [f"--journal={journal}"]):
+        with ttlib.Daemon("--history=1000", *options) as daemon:
+            program = Asking(daemon)
+            check_equal(program.init()[-1], 0, "traced")
+            program.do("laneless 100")
+            ttlib.wait_for(
+                lambda: daemon.session_of(program.pid)["dropped_events"] >= 200, "it is declared"
+            )
+            daemon.kill()
+            check_equal(program.init(times=1), [errno.ECONNREFUSED], "the daemon was killed")
+            daemon.start()
+            check_equal(program.init()[-1], 0, "traced again")
+            program.do("work 100")
+            check_told_and_lost(daemon, program)
+
+
+def is_in_futex(pid, tid):
+    """Does a thread wait there?"""
+    return pathlib.Path(f"/proc/{pid}/task/{tid}/syscall").read_text().startswith("202 ")
+
+
+@case
+def fault_H01_event_between_two_sessions_is_counted():
+    """A thread is in a hook, waiting for room, when the daemon dies, and is held there by a handler
+    until the program is traced again: its event belongs to no session."""
+    with ttlib.Daemon("--history=1000") as daemon:
+        program = Asking(daemon, lossless=1)
+        check_equal(program.init()[-1], 0, "traced")
+        daemon.signal(signal.SIGSTOP)
+        tid = program.do("begin")
+        try:
+            ttlib.wait_for(lambda: is_in_futex(program.pid, tid), "its lane is full")
+        except PermissionError as error:
+            raise ttlib.Skip(f"nobody may see where a thread waits: {error}")
+        program.do("hold")
+        daemon.kill()
+        check_equal(program.init(times=1), [errno.ECONNREFUSED], "the daemon was killed")
+        daemon.start()
+        check_equal(program.init()[-1], 0, "traced again")
+        program.do("let go")
         check_told_and_lost(daemon, program)
 
 
