@@ -17,7 +17,6 @@ from manager import Manager, find_threads, stopped_thread
 from ttlib import case, check, check_equal
 
 STOP, ALLOCATIONS, FREES, LONGEST_NS = range(4)  # of programs/shift.c, 8 bytes each
-NOTES_BYTES = 40  # of a program's
 LAST_BYTES = 40001
 KILLS = int(os.environ.get("KILLS", "2"))
 
@@ -25,16 +24,18 @@ KILLS = int(os.environ.get("KILLS", "2"))
 class Shift:
     """A program at work, until it is told to stop."""
 
+    notes_bytes = 32
+
     def __init__(self, program, env):
         path = ttlib.temp_dir() / "notes"
-        path.write_bytes(bytes(NOTES_BYTES))
+        path.write_bytes(bytes(self.notes_bytes))
         self.process = subprocess.Popen(
             [program, path], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
         self.pid = self.process.pid
         ttlib.at_end(self.process.kill)
         with path.open("r+b") as file:
-            self.notes = mmap.mmap(file.fileno(), NOTES_BYTES)
+            self.notes = mmap.mmap(file.fileno(), self.notes_bytes)
 
     def note(self, which):
         return struct.unpack_from("=Q", self.notes, 8 * which)[0]
@@ -145,6 +146,8 @@ REST, AWAY, BACK, VAIN = range(1, 5)  # of programs/resting.c, beside STOP
 
 class Resting(Shift):
     """A program at work that does nothing while it is not traced; and what it did is counted."""
+
+    notes_bytes = 40
 
     def __init__(self, daemon):
         program = ttlib.build(
