@@ -90,7 +90,7 @@ char *tt_hello_read(TtCursor records, gint pid, TtCalibration *calibration,
         memcpy(info->parent_id, hello.parent_session.text, TT_SESSION_ID_BYTES);
     }
     if (info->hello_flags & TT_HELLO_RESUMED) {
-        *ret_resumption = (TtResumption){.stamp = info->timescale.start_stamp,
+        *ret_resumption = (TtResumption){.stamp = tt_stamp_clock_now(&clock),
                                          .events_before = hello.events_before};
         begin_earlier(&info->timescale, hello.untraced_before_ns);
     } else {

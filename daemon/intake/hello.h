@@ -9,7 +9,7 @@ G_BEGIN_DECLS
 
 /* A session that goes on over a new connection. */
 typedef struct TtResumption {
-    guint64 stamp;         /* of its hello; 0: it begins */
+    guint64 stamp; /* when its hello was read: it goes on untraced until then; 0: it begins */
     guint64 events_before; /* heap events that its program wrote before, lost ones too */
 } TtResumption;
 

@@ -3,6 +3,7 @@
 """Section H: the daemon dies, ends, and comes back, and its clients go on. What they did they count
 themselves, in memory that we share with them (programs/shift.c)."""
 
+import datetime
 import errno
 import json
 import mmap
@@ -270,6 +271,33 @@ def fault_H05_daemon_answers_late_and_the_program_waits():
         check(completeness["untraced_before_ns"] > 0, "how long it was not seen")
         check(not completeness["exact"], "exact, though it was not seen at first")
         check_equal((completeness["gaps"], completeness["unknown_frees"]), ([], 0))
+
+
+@case
+def fault_H05_next_daemon_answers_late():
+    """The gap lasts until it does: what the program did since it said hello nobody counts either."""
+    with ttlib.Daemon() as daemon:
+        one = Resting(daemon)
+        wait_for_sessions(daemon, [one], 10000)
+        one.stand_still()
+        daemon.kill()
+        daemon.start()
+        os.kill(daemon.pid, signal.SIGSTOP)
+        one.ask(REST, 1)
+        os.kill(one.pid, signal.SIGCONT)
+        one.wait_for(AWAY, 1, "has seen that the daemon is gone")
+        vain = one.note(VAIN) + 3
+        ttlib.wait_for(lambda: one.note(VAIN) >= vain, "it has said hello, and waits")
+        answered = time.time_ns()
+        os.kill(daemon.pid, signal.SIGCONT)
+        one.wait_for(BACK, 1, "is traced again")
+        one.finish(daemon)
+        one.check_told_or_lost(daemon)
+        export = daemon.export(one.pid)
+        (gap,) = export["completeness"]["gaps"]
+        start = datetime.datetime.fromisoformat(export["process"]["start_time"])
+        end = int(start.timestamp() * 1e9) + gap["last_ns"]
+        check(end > answered - 50e6, f"the gap ended {(answered - end) / 1e9} s too early")
 
 
 EXPORTING = r"""
