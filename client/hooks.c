@@ -139,8 +139,14 @@ RECORDED void *record_valloc(size_t size) {
     return note_birth(tt_real.valloc(size), size, TT_CFA());
 }
 
+/* Where the allocator has none (jemalloc) it is libc's. */
 RECORDED void *record_pvalloc(size_t size) {
-    return note_birth(tt_real.pvalloc(size), size, TT_CFA());
+    void *ptr = tt_real.pvalloc(size);
+    TtThread *thread = tt_session_thread();
+
+    if (LIKELY(thread != NULL && ptr != NULL))
+        tt_record_foreign_birth(thread, TT_KIND_ALLOC, ptr, size, TT_CFA());
+    return ptr;
 }
 
 /* ---- Before the real allocator is open: the arena, or the first call of all ---- */

@@ -220,6 +220,7 @@ static TtThread *claim(TtThread *thread, uint32_t tid) {
     thread->busy_frame = 0;
     thread->generation = atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
     thread->scope_depth = 0;
+    thread->is_measuring = false;
     thread->tid = tid;
     thread->name[0] = '\0';
     thread->stack.frame_count = 0;

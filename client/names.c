@@ -125,7 +125,7 @@ PUBLIC void tt_pause(void) {
     TtThread *thread = tt_session_thread();
 
     /* A hook that a handler calls us from within goes on when the handler has ended. */
-    if (tt_self.pause_depth++ == 0 && thread != NULL && thread->busy_frame <= TT_BUSY_SAMPLED)
+    if (tt_self.pause_depth++ == 0 && thread != NULL && thread->busy_frame <= TT_BUSY_OPTIONS)
         thread->busy_frame = TT_BUSY_PAUSED;
 }
 
@@ -141,7 +141,7 @@ PUBLIC void tt_report_alloc(const void *ptr, size_t size) {
     TtThread *thread = tt_session_thread();
 
     if (thread != NULL && ptr != NULL)
-        tt_record_birth(thread, TT_KIND_ALLOC, ptr, size, TT_CFA());
+        tt_record_foreign_birth(thread, TT_KIND_ALLOC, ptr, size, TT_CFA());
 }
 
 PUBLIC void tt_report_realloc(const void *old, const void *ptr, size_t size) {
@@ -152,8 +152,8 @@ PUBLIC void tt_report_realloc(const void *old, const void *ptr, size_t size) {
     if (old != NULL)
         tt_record_death(thread, ptr != NULL ? TT_KIND_REALLOC_BEGIN : TT_KIND_FREE, old, TT_CFA());
     if (ptr != NULL)
-        tt_record_birth(thread, old != NULL ? TT_KIND_REALLOC_END : TT_KIND_ALLOC, ptr, size,
-                        TT_CFA());
+        tt_record_foreign_birth(thread, old != NULL ? TT_KIND_REALLOC_END : TT_KIND_ALLOC, ptr,
+                                size, TT_CFA());
 }
 
 PUBLIC void tt_report_free(const void *ptr) {

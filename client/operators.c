@@ -88,7 +88,7 @@ static COLD void enter_operator(const void *ptr) {
     if (thread == NULL || thread->busy_frame > TT_BUSY_OPERATOR)
         return;
     thread->operator_ptr = ptr;
-    if (thread->busy_frame <= TT_BUSY_SAMPLED)
+    if (thread->busy_frame <= TT_BUSY_OPTIONS)
         thread->busy_frame = TT_BUSY_OPERATOR;
 }
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/glibc.h"
+
 /* The linker's. Fully static programs have no dynamic section. */
 extern const char __ehdr_start __attribute__((visibility("hidden")));
 extern ElfW(Dyn) _DYNAMIC[] __attribute__((weak, visibility("hidden")));
@@ -138,6 +140,25 @@ void tt_real_find(void) {
     tt_real.malloc_usable_size = tt_real_next("malloc_usable_size");
     __atomic_store_n(&tt_real_is_open, true, __ATOMIC_RELEASE);
     is_finding = false;
+}
+
+bool tt_real_knows_usable(void) {
+    const void *const makers[] = {
+        (const void *)tt_real.malloc,        (const void *)tt_real.calloc,
+        (const void *)tt_real.realloc,       (const void *)tt_real.posix_memalign,
+        (const void *)tt_real.aligned_alloc, (const void *)tt_real.memalign,
+        (const void *)tt_real.valloc,
+    };
+    struct dl_find_object teller, maker;
+
+    if (tt_real.malloc_usable_size == NULL ||
+        _dl_find_object((void *)tt_real.malloc_usable_size, &teller) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof makers / sizeof *makers; i++)
+        if (makers[i] == NULL || _dl_find_object((void *)makers[i], &maker) != 0 ||
+            maker.dlfo_link_map != teller.dlfo_link_map)
+            return false;
+    return true;
 }
 
 void tt_real_set_aside(bool aside) {

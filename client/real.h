@@ -53,6 +53,10 @@ static inline bool tt_real_owns(const void *ptr) {
 void *tt_real_arena_alloc(size_t alignment, size_t size);
 size_t tt_real_arena_size(const void *ptr);
 
+/* Can tt_real.malloc_usable_size be asked of the program's blocks? Only where it is of the library
+ * that makes them: another's would take them for its own. (Not all have a pvalloc.) */
+bool tt_real_knows_usable(void);
+
 /* The address of the next definition of a symbol after this library, or NULL. */
 void *tt_real_next(const char *symbol);
 

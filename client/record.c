@@ -8,6 +8,7 @@
 #include "client/extent.h"
 #include "client/lanes.h"
 #include "client/probe.h"
+#include "client/real.h"
 #include "client/sys.h"
 
 /* Addresses tell nothing of who called whom on a handler's own stack, which may itself be an array
@@ -39,6 +40,7 @@ static bool is_stale(const TtThread *thread, uintptr_t frame) {
 static void resync(TtThread *thread) {
     tt_lane_resync(thread);
     thread->stack.frame_count = 0;
+    thread->is_measuring = false;
     thread->busy_frame = tt_record_idle_frame();
 }
 
@@ -90,8 +92,27 @@ static TtKind sample_birth(TtThread *thread, TtKind kind, uint64_t addr, uint64_
     return was_sampled ? TT_KIND_RECORD : TT_KIND_CHUNK_END;
 }
 
-__attribute__((cold, noinline)) void
-tt_record_birth_cold(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size, uint64_t cfa) {
+/* Behind a birth, and under its stamp: before anything that another thread does to the block. An
+ * allocator may allocate at its first answer (tcmalloc); of such a block it is not asked. */
+static void tell_usable(TtThread *thread, TtThread *used, uint64_t addr) {
+    TtRecordUsable record = {.stamp = used->delta.stamp, .addr = addr};
+    int kept_errno = errno;
+
+    if (thread->is_measuring)
+        return;
+    thread->is_measuring = true;
+    record.usable = tt_real.malloc_usable_size((void *)addr);
+    thread->is_measuring = false;
+    errno = kept_errno;
+    if (tt_lane_reserve(used, 64)) {
+        used->at += tt_encode_usable(used->at, 64, &record);
+        tt_lane_publish(used);
+    }
+}
+
+/* @knows_usable  the real allocator may be asked of it */
+static void record_birth(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size, uint64_t cfa,
+                         bool knows_usable) {
     if (tt_self.pause_depth > 0)
         return;
     if (thread->busy_frame == TT_BUSY_OPERATOR)
@@ -108,10 +129,21 @@ tt_record_birth_cold(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (kind == TT_KIND_RECORD)
         TELL(used, realloc_left, ReallocLeft);
-    else
-        tt_record_birth_in(used, kind, addr, size, cfa);
+    else if (tt_record_birth_in(used, kind, addr, size, cfa) && knows_usable)
+        tell_usable(thread, used, addr);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     leave(used, was);
+}
+
+__attribute__((cold, noinline)) void
+tt_record_birth_cold(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size, uint64_t cfa) {
+    record_birth(thread, kind, addr, size, cfa, tt_session.options.records_usable_sizes);
+}
+
+__attribute__((cold, noinline)) void tt_record_foreign_birth_cold(TtThread *thread, TtKind kind,
+                                                                  uint64_t addr, uint64_t size,
+                                                                  uint64_t cfa) {
+    record_birth(thread, kind, addr, size, cfa, false);
 }
 
 __attribute__((cold, noinline)) void tt_record_death_cold(TtThread *thread, TtKind kind,
@@ -139,7 +171,7 @@ __attribute__((cold, noinline)) void tt_record_death_cold(TtThread *thread, TtKi
     leave(used, was);
 }
 
-__attribute__((cold, noinline)) void tt_record_wide(TtThread *thread, TtOp op, uint64_t addr,
+__attribute__((cold, noinline)) bool tt_record_wide(TtThread *thread, TtOp op, uint64_t addr,
                                                     uint64_t size, uint32_t stack) {
     uint64_t stamp = tt_clock_stamp();
     bool is_by_eights = (addr & 7) == 0 && addr < TT_EVENT_ADDR_END && size < TT_EVENT_SIZE_END;
@@ -154,13 +186,14 @@ __attribute__((cold, noinline)) void tt_record_wide(TtThread *thread, TtOp op, u
             .stamp = stamp, .op = op, .addr = addr, .size = size, .stack = stack};
         if (!tt_lane_reserve(thread, 64)) {
             tt_lane_drop(thread);
-            return;
+            return false;
         }
         thread->at += tt_encode_wide_event(thread->at, 64, &wide);
         thread->delta.stamp = stamp;
     }
     thread->event_count++;
     tt_lane_publish(thread);
+    return true;
 }
 
 TtThread *tt_record_begin(uintptr_t frame) {

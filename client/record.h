@@ -14,7 +14,7 @@ static inline uint64_t tt_cfa_ip(uint64_t cfa) { return ((const uint64_t *)cfa)[
 static inline uint64_t tt_cfa_bp(uint64_t cfa) { return ((const uint64_t *)cfa)[-2]; }
 
 /* In place of busy_frame, for a hook to look twice though none is at work. */
-#define TT_BUSY_SAMPLED 1u  /* is this block in the sample? */
+#define TT_BUSY_OPTIONS 1u  /* is this block in the sample, and how many bytes did it get? */
 #define TT_BUSY_PAUSED 2u   /* in tt_pause */
 #define TT_BUSY_OPERATOR 3u /* in an allocator's own operator new or delete (operators.c) */
 
@@ -22,17 +22,22 @@ static inline uint64_t tt_cfa_bp(uint64_t cfa) { return ((const uint64_t *)cfa)[
 static inline uintptr_t tt_record_idle_frame(void) {
     if (tt_self.pause_depth > 0)
         return TT_BUSY_PAUSED;
-    return tt_session.options.sample_bytes > 0 ? TT_BUSY_SAMPLED : 0;
+    return tt_session.options.sample_bytes > 0 || tt_session.options.records_usable_sizes
+               ? TT_BUSY_OPTIONS
+               : 0;
 }
 
 /* As tt_record_birth and _death, for a thread whose busy_frame is not 0. A pause holds for births
  * alone: a block that was born traced must not live for ever. */
 void tt_record_birth_cold(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size,
                           uint64_t cfa);
+void tt_record_foreign_birth_cold(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size,
+                                  uint64_t cfa);
 void tt_record_death_cold(TtThread *thread, TtKind kind, uint64_t addr, uint64_t cfa);
 
-/* A block whose address is not 16-aligned, or with a size that the packed form cannot tell. */
-void tt_record_wide(TtThread *thread, TtOp op, uint64_t addr, uint64_t size, uint32_t stack);
+/* A block whose address is not 16-aligned, or with a size that the packed form cannot tell. Returns
+ * whether that could be told. */
+bool tt_record_wide(TtThread *thread, TtOp op, uint64_t addr, uint64_t size, uint32_t stack);
 
 /* Can the packed form tell an address and a size? One test for low and high bits of the address. */
 static inline bool tt_record_is_packable(uint64_t addr, uint64_t size) {
@@ -41,23 +46,23 @@ static inline bool tt_record_is_packable(uint64_t addr, uint64_t size) {
     return (((addr >> 4 | addr << 60) >> 46) | size >> 48) == 0;
 }
 
-static inline __attribute__((always_inline)) void
+/* Returns false where the event was lost. */
+static inline __attribute__((always_inline)) bool
 tt_record_birth_in(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size, uint64_t cfa) {
     uint32_t stack = tt_stack_capture(thread, tt_cfa_ip(cfa), cfa, tt_cfa_bp(cfa));
 
     if (__builtin_expect(stack == TT_STACK_ROOT || !tt_lane_reserve(thread, TT_EVENT_MAX), 0)) {
         tt_lane_drop(thread);
-        return;
+        return false;
     }
-    if (__builtin_expect(!tt_record_is_packable(addr, size), 0)) {
-        tt_record_wide(thread, kind == TT_KIND_ALLOC ? TT_OP_ALLOC : TT_OP_REALLOC_END, addr, size,
-                       stack);
-        return;
-    }
+    if (__builtin_expect(!tt_record_is_packable(addr, size), 0))
+        return tt_record_wide(thread, kind == TT_KIND_ALLOC ? TT_OP_ALLOC : TT_OP_REALLOC_END, addr,
+                              size, stack);
     thread->at =
         tt_encode_birth(thread->at, &thread->delta, kind, addr, size, stack, tt_clock_stamp());
     thread->event_count++;
     tt_lane_publish(thread);
+    return true;
 }
 
 static inline __attribute__((always_inline)) void tt_record_death_in(TtThread *thread, TtKind kind,
@@ -80,18 +85,32 @@ static inline __attribute__((always_inline)) void tt_record_death_in(TtThread *t
     tt_lane_publish(thread);
 }
 
-/* Records that a block was born: after the real allocation. errno is kept. */
 static inline __attribute__((always_inline)) void
-tt_record_birth(TtThread *thread, TtKind kind, const void *ptr, uint64_t size, uint64_t cfa) {
-    if (__builtin_expect(thread->busy_frame != 0, 0)) {
-        tt_record_birth_cold(thread, kind, (uint64_t)ptr, size, cfa);
-        return;
-    }
+tt_record_birth_idle(TtThread *thread, TtKind kind, const void *ptr, uint64_t size, uint64_t cfa) {
     thread->busy_frame = cfa;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     tt_record_birth_in(thread, kind, (uint64_t)ptr, size, cfa);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     thread->busy_frame = 0;
+}
+
+/* Records that a block was born: after the real allocation. errno is kept. */
+static inline __attribute__((always_inline)) void
+tt_record_birth(TtThread *thread, TtKind kind, const void *ptr, uint64_t size, uint64_t cfa) {
+    if (__builtin_expect(thread->busy_frame != 0, 0))
+        tt_record_birth_cold(thread, kind, (uint64_t)ptr, size, cfa);
+    else
+        tt_record_birth_idle(thread, kind, ptr, size, cfa);
+}
+
+/* The same of a block that the real allocator may not know. */
+static inline __attribute__((always_inline)) void
+tt_record_foreign_birth(TtThread *thread, TtKind kind, const void *ptr, uint64_t size,
+                        uint64_t cfa) {
+    if (__builtin_expect(thread->busy_frame != 0, 0))
+        tt_record_foreign_birth_cold(thread, kind, (uint64_t)ptr, size, cfa);
+    else
+        tt_record_birth_idle(thread, kind, ptr, size, cfa);
 }
 
 /* Records that a block is about to die: before the real call. errno is kept. */

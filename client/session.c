@@ -77,6 +77,7 @@ static size_t write_hello(const TtForkNote *fork) {
         .sample_bytes = tt_session.options.sample_bytes,
         .flags = (tt_session.options.is_lossless ? TT_HELLO_LOSSLESS : 0) |
                  (tt_session.options.records_free_stacks ? TT_HELLO_FREE_STACKS : 0) |
+                 (tt_session.options.records_usable_sizes ? TT_HELLO_USABLE_SIZES : 0) |
                  (tt_session.options.is_dormant ? TT_HELLO_DORMANT : 0) |
                  (tt_session.was_told ? TT_HELLO_RESUMED : 0),
         .parent_relation = tt_session.parent_relation,
@@ -484,6 +485,8 @@ static void read_options(char **environment) {
             options->follows = read_switch(value, true);
         else if ((value = value_of(*entry, "TT_FREE_STACKS")) != NULL)
             options->records_free_stacks = read_switch(value, false);
+        else if ((value = value_of(*entry, "TT_USABLE_SIZES")) != NULL)
+            options->records_usable_sizes = read_switch(value, false) && tt_real_knows_usable();
     }
 }
 

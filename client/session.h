@@ -48,6 +48,7 @@ typedef struct TtOptions {
     bool is_lossless;
     bool follows;
     bool records_free_stacks;
+    bool records_usable_sizes; /* and the allocator can tell them */
 } TtOptions;
 
 typedef struct TtSession {

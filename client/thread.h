@@ -33,6 +33,7 @@ typedef struct TtThread {
     uint64_t gap_first_stamp, gap_last_stamp;
     uint64_t lot;             /* random bits of the sampling */
     bool is_sampled_realloc;  /* the block of the reallocation at work was in the sample */
+    bool is_measuring;        /* in the allocator's malloc_usable_size */
     const void *operator_ptr; /* the block of the operator at work (operators.c) */
     char name[16];
 

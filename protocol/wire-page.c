@@ -155,6 +155,7 @@ static void print_values(void) {
     VALUE(TT_HELLO_LOSSLESS, "flag of HELLO: waits for the daemon rather than drop events");
     VALUE(TT_HELLO_FREE_STACKS, "flag of HELLO: frees carry stacks");
     VALUE(TT_HELLO_DORMANT, "flag of HELLO: sends nothing until it is woken");
+    VALUE(TT_HELLO_USABLE_SIZES, "flag of HELLO: USABLE follows births");
     VALUE(TT_RELATION_NONE, "relation: no parent known");
     VALUE(TT_RELATION_FORK, "relation: parent_session is the parent's");
     VALUE(TT_RELATION_EXEC, "relation: parent_session is that of this process before exec");
@@ -288,6 +289,10 @@ static void print_events(void) {
         "sample: it ends in REALLOC_END if the new one\nis too, in REALLOC_LEFT if not. Of one "
         "whose new block alone is in the sample there is an ALLOC.\n"
         "\n"
+        "USABLE is of the lane's last birth, and has its stamp, so that nothing that another "
+        "thread does to the\nblock comes in between. Where another block is at its address it "
+        "means nothing.\n"
+        "\n"
         "A chunk, from its head on:\n",
         TT_BIRTH_TIME_BITS, TT_DEATH_TIME_BITS);
     print_vector("chunk-events");
@@ -392,8 +397,8 @@ static void print_recording(void) {
     printf("\n"
            "and, as they came from the program: ARGUMENT behind SESSION; MODULE, SEGMENT, "
            "MODULE_GONE; MARK,\nVARIABLE, SCOPE_ENTER, SCOPE_LEAVE, GAP, REALLOC_FAILED, "
-           "REALLOC_LEFT and FORK behind PLACED. A\nreader passes over steps that it does not "
-           "know.\n"
+           "REALLOC_LEFT, FORK and USABLE behind PLACED.\nA reader passes over steps that it does "
+           "not know.\n"
            "\n"
            "What a forked child **inherited** stands before its first event, and after the STACKs "
            "that its blocks\nname: INHERITANCE, then its threads, variables, scopes and blocks, "

@@ -97,6 +97,7 @@ const TtRecordScopeLeave tt_vector_scope_leave = {.stamp = 1004500, .depth = 0};
 const TtRecordGap tt_vector_gap = {.stamp = 1004900, .first_stamp = 1004600, .count = 17};
 const TtRecordEnd tt_vector_end = {.stamp = 9000000};
 const TtRecordFork tt_vector_fork = {.stamp = 1003000, .token = 1002991};
+const TtRecordUsable tt_vector_usable = {.stamp = 1004000, .addr = 0x55555556b2a5, .usable = 11};
 const TtRecordLanes tt_vector_lanes = {
     .lane_count = 8,
     .chunks_per_lane = 16,
@@ -183,6 +184,7 @@ const TtRecordInheritedBlock tt_vector_inherited_block = {
     .stack = 4,
     .variable = 1,
     .scope = 1,
+    .spare = 1,
 };
 const TtRecordInheritanceEnd tt_vector_inheritance_end = {
     .block_count = 1, .scope = 1, .scope_depth = 1};
@@ -385,6 +387,7 @@ static void make_chunk_records(void) {
     add_stack(vector, &tt_vector_stack);
     add_node(vector, &tt_vector_node);
     add_wide_event(vector, &tt_vector_wide_event);
+    add_usable(vector, &tt_vector_usable);
     add_realloc_failed(vector, &tt_vector_realloc_failed);
     add_realloc_left(vector, &tt_vector_realloc_left);
     add_mark(vector, &tt_vector_mark);

@@ -13,7 +13,7 @@
 #endif
 
 #define TT_WIRE_MAJOR 1 /* another major: the peers refuse each other, naming both */
-#define TT_WIRE_MINOR 2 /* a newer minor only adds records and fields */
+#define TT_WIRE_MINOR 3 /* a newer minor only adds records and fields */
 
 #define TT_MESSAGE_MAGIC 0x31525454u /* "TTR1" */
 #define TT_MESSAGE_MAX 65536u        /* bytes of one message, head included */
@@ -60,10 +60,11 @@ typedef enum TtClock {
 } TtClock;
 
 typedef enum TtHelloFlags {
-    TT_HELLO_LOSSLESS = 1,    /* waits for the daemon rather than drop events */
-    TT_HELLO_FREE_STACKS = 2, /* frees carry stacks */
-    TT_HELLO_DORMANT = 4,     /* TT_ENABLE=0: sends nothing until it is woken */
-    TT_HELLO_RESUMED = 8,     /* this session was told over another connection, which broke */
+    TT_HELLO_LOSSLESS = 1,      /* waits for the daemon rather than drop events */
+    TT_HELLO_FREE_STACKS = 2,   /* frees carry stacks */
+    TT_HELLO_DORMANT = 4,       /* TT_ENABLE=0: sends nothing until it is woken */
+    TT_HELLO_RESUMED = 8,       /* this session was told over another connection, which broke */
+    TT_HELLO_USABLE_SIZES = 16, /* births are followed by USABLE */
 } TtHelloFlags;
 
 typedef enum TtRelation {

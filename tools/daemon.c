@@ -223,8 +223,9 @@ static char *find_program(void) {
 /* Without what is meant for the traced program: the tracer is not traced. */
 static char **daemon_environment(const char *notify_address) {
     static const char *const dropped[] = {
-        "LD_PRELOAD",     "TT_ENABLE",  "TT_SAMPLE",  "TT_LOSSLESS",    "TT_FOLLOW",
-        "TT_FREE_STACKS", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "TT_SOCKET_DIR",
+        "LD_PRELOAD", "TT_ENABLE",      "TT_SAMPLE",       "TT_LOSSLESS",
+        "TT_FOLLOW",  "TT_FREE_STACKS", "TT_USABLE_SIZES", "LISTEN_FDS",
+        "LISTEN_PID", "LISTEN_FDNAMES", "TT_SOCKET_DIR",
     };
     char **environment = g_get_environ();
 

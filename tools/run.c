@@ -114,7 +114,7 @@ static gboolean check_usage(const Asked *asked, const char **words, GError **err
 /* libttclient says nothing of a setting that it does not understand; it is here that it is told. */
 static gboolean check_environment(GError **error) {
     static const char *const switches[] = {"TT_ENABLE", "TT_LOSSLESS", "TT_FOLLOW",
-                                           "TT_FREE_STACKS"};
+                                           "TT_FREE_STACKS", "TT_USABLE_SIZES"};
     const char *sample = g_getenv("TT_SAMPLE");
     const char *dir = g_getenv("TT_SOCKET_DIR");
     g_autofree char *found = NULL;

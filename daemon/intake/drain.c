@@ -301,6 +301,7 @@ static int take_record(TtLane *lane, TtDrain *drain, const TtRawRecord *raw) {
     case TT_RECORD_REALLOC_FAILED:
     case TT_RECORD_REALLOC_LEFT:
     case TT_RECORD_FORK:
+    case TT_RECORD_USABLE:
         return queue_record(lane, raw) ? 1 : -EBADMSG;
     case TT_RECORD_NODE:
         if (tt_decode_node(raw, &node) < 0)

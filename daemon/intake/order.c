@@ -16,6 +16,7 @@ gboolean tt_order_has_place(guint number) {
     case TT_RECORD_REALLOC_FAILED:
     case TT_RECORD_REALLOC_LEFT:
     case TT_RECORD_FORK:
+    case TT_RECORD_USABLE:
         return TRUE;
     default:
         return FALSE;
@@ -45,6 +46,7 @@ static void apply_record(TtOrder *order, const TtEvent *item) {
         TtRecordScopeLeave leave;
         TtRecordGap gap;
         TtRecordFork fork;
+        TtRecordUsable usable;
     } record;
 
     if (item->op == TT_ITEM_IS_LOSS) {
@@ -93,6 +95,12 @@ static void apply_record(TtOrder *order, const TtEvent *item) {
         if (tt_decode_fork(&raw, &record.fork) == 0) {
             record.fork.stamp = item->stamp;
             tt_session_add_fork(session, item->thread, &record.fork);
+        }
+        break;
+    case TT_RECORD_USABLE:
+        if (tt_decode_usable(&raw, &record.usable) == 0) {
+            record.usable.stamp = item->stamp;
+            tt_session_measure_block(session, item->thread, &record.usable);
         }
         break;
     default:

@@ -234,6 +234,7 @@ static void tell_block(TtBequest *bequest, const TtLateDead *block) {
         .stack = block->stack < bequest->instant.stacks ? block->stack : TT_STACK_NONE,
         .variable = tell_variable(bequest, block->variable),
         .scope = tell_scope(bequest, block->scope, G_MAXUINT32),
+        .spare = block->spare,
     };
     TELL(bequest, inherited_block, &record);
     bequest->block_count++;
@@ -255,9 +256,12 @@ static TtLateDead expand(const TtBequest *bequest, guint32 slot) {
     };
 
     if (block->flags & TT_BLOCK_HAS_EXTRAS) {
+        const TtExtras *extras = tt_extras_get(&parent->blocks.extras, block->site_or_extras);
+
         row.variable = tt_extras_variable_at(&parent->blocks.extras, block->site_or_extras,
                                              bequest->pin->point->number);
-        row.scope = tt_extras_get(&parent->blocks.extras, block->site_or_extras)->scope;
+        row.scope = extras->scope;
+        row.spare = tt_extras_get_spare(extras);
     }
     return row;
 }

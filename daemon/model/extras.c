@@ -3,6 +3,10 @@
  * is given while pins are held leaves the earlier one behind, once for each newest pin. */
 #include "model/extras.h"
 
+#include "model/sites.h"
+
+G_STATIC_ASSERT(TT_SITES_MAX <= 1u << 24); /* TtExtras.site */
+
 void tt_extras_pool_init(TtExtrasPool *pool, gsize max_bytes, TtBudget *budget) {
     *pool = (TtExtrasPool){.end = 1};
     tt_reserve_init(&pool->memory, MIN(max_bytes, (gsize)G_MAXINT32 * sizeof(TtExtras)), budget);

@@ -11,9 +11,11 @@ G_BEGIN_DECLS
 typedef struct TtExtras {
     union {
         struct {
-            guint64 resized_from; /* id, or 0 */
-            guint32 site;         /* what the block's own field would hold */
-            guint32 variable;     /* or TT_NONE */
+            guint64 resized_from : 48; /* id, or 0 */
+            guint64 spare_low : 16;    /* see tt_extras_get_spare */
+            guint32 site : 24;         /* what the block's own field would hold */
+            guint32 spare_high : 8;
+            guint32 variable; /* or TT_NONE */
         };
         struct {
             guint64 addr, size;
@@ -34,6 +36,8 @@ typedef struct TtExtras {
 
 G_STATIC_ASSERT(sizeof(TtExtras) == 32); /* two to a cache line, none across */
 
+#define TT_SPARE_MAX ((1u << 24) - 1) /* 16 MiB */
+
 typedef struct TtExtrasPool {
     TtReserve memory;
     guint32 end; /* first number never used; 0 is none */
@@ -45,6 +49,19 @@ void tt_extras_pool_clear(TtExtrasPool *pool);
 
 static inline TtExtras *tt_extras_get(const TtExtrasPool *pool, guint32 number) {
     return (TtExtras *)(gpointer)pool->memory.base + number;
+}
+
+/* What a block's allocator gave it past its size, and 1; 0: not known. */
+static inline guint32 tt_extras_get_spare(const TtExtras *extras) {
+    return (guint32)extras->spare_high << 16 | (guint32)extras->spare_low;
+}
+
+/* More than TT_SPARE_MAX is not known. */
+static inline void tt_extras_set_spare(TtExtras *extras, guint64 spare) {
+    guint32 kept = spare <= TT_SPARE_MAX ? (guint32)spare : 0;
+
+    extras->spare_low = kept & 0xffff;
+    extras->spare_high = kept >> 16 & 0xff;
 }
 
 /* Returns the number of empty extras for @site, or 0: no room. */

@@ -51,6 +51,7 @@ static TtLateDead expand(const TtSession *session, const TtFreed *freed) {
         }
         dead.variable = extras->variable;
         dead.scope = extras->scope;
+        dead.spare = tt_extras_get_spare(extras);
         site = extras->site;
     }
     dead.stack = session->sites.stack_of[site];

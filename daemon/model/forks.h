@@ -18,6 +18,7 @@ typedef struct TtLateDead {
     guint64 born, died;
     guint32 stack, variable, scope;
     guint32 thread;
+    guint32 spare; /* as tt_extras_get_spare */
 } TtLateDead;
 
 /* The scopes that are open in a thread. */

@@ -115,12 +115,13 @@ static void shed(TtSession *session, guint32 site, guint16 thread, TtAmount weig
 }
 
 static void decorate(TtSession *session, guint32 slot, guint32 parent, guint32 variable,
-                     guint32 scope, TtAmount weight) {
+                     guint32 scope, guint64 spare, TtAmount weight) {
     TtBlock *block = tt_blocks_get(&session->blocks, slot);
     TtExtras *extras = tt_block_ensure_extras(&session->blocks, block);
 
     if (!extras)
         return;
+    tt_extras_set_spare(extras, spare);
     if (parent) {
         extras->parent = parent;
         block->flags |= TT_BLOCK_IS_NESTED;
@@ -183,8 +184,8 @@ static gboolean take_block(TtSession *session, const TtRawRecord *raw) {
     }
     if (parent == 0)
         tt_index_settle_link(&session->index, tt_blocks_get(&session->blocks, slot));
-    if (parent || variable != TT_NONE || scope != TT_NONE)
-        decorate(session, slot, parent, variable, scope, weight);
+    if (parent || variable != TT_NONE || scope != TT_NONE || record.spare)
+        decorate(session, slot, parent, variable, scope, record.spare, weight);
     tt_index_adopt(&session->index, slot);
     return TRUE;
 }

@@ -48,6 +48,17 @@ gboolean tt_history_has_recent(const TtHistory *history, guint64 addr, gsize dep
     return FALSE;
 }
 
+TtFreed *tt_history_find_recent(const TtHistory *history, guint64 id, gsize depth) {
+    gsize at = history->next;
+
+    for (gsize i = 0; i < MIN(depth, history->count); i++) {
+        at = (at > 0 ? at : history->room) - 1;
+        if (tt_freed_get_id(&history->ring[at]) == id)
+            return &history->ring[at];
+    }
+    return NULL;
+}
+
 void tt_history_copy(const TtHistory *history, const TtExtrasPool *extras, TtFreedCopy *ret_copy) {
     gsize oldest = history->count < history->room ? 0 : history->next;
     gsize first = MIN(history->count, history->room - oldest);

@@ -87,6 +87,9 @@ static inline guint64 tt_freed_get_id(const TtFreed *freed) {
 /* Whether one of the last @depth freed blocks began at @addr. */
 gboolean tt_history_has_recent(const TtHistory *history, guint64 addr, gsize depth);
 
+/* Returns the one of the last @depth freed blocks that has this id, or NULL. */
+TtFreed *tt_history_find_recent(const TtHistory *history, guint64 id, gsize depth);
+
 /* The freed of a snapshot: copies, oldest first, with their extras. */
 typedef struct TtFreedCopy {
     TtFreed *freed; /* site_or_extras of those with extras is an index into these: */

@@ -7,6 +7,7 @@
 
 #define GAPS_MAX 4096u
 #define DOUBTS_MAX 64u
+#define LATE_FREES 64u      /* how far back a block is looked for that was measured after its end */
 #define LOST_SCOPES_MAX 16u /* scopes whose beginning was lost are made up to so many levels */
 #define HINDSIGHT_NS 10000u /* a contended cache line takes a tenth of that to come */
 #define LOOKBACK_FIRST 16384u
@@ -310,6 +311,42 @@ void tt_session_name_block(TtSession *session, guint16 thread, const TtRecordVar
         row->named_blocks = MIN(row->named_blocks + weight.blocks, TT_SUM_MAX);
     }
     tt_session_set_variable(session, slot, variable);
+}
+
+static void measure(TtExtras *extras, guint64 size, guint64 usable) {
+    if (extras)
+        tt_extras_set_spare(extras, usable >= size ? usable - size + 1 : 0);
+}
+
+static TtExtras *ensure_freed_extras(TtSession *session, TtFreed *freed) {
+    TtExtrasPool *pool = &session->blocks.extras;
+
+    if (!freed->has_extras) {
+        guint32 number = tt_extras_new(pool, freed->site_or_extras);
+
+        if (!number)
+            return NULL;
+        tt_extras_get(pool, number)->freed_stack = TT_STACK_NONE;
+        freed->site_or_extras = number;
+        freed->has_extras = TRUE;
+    }
+    return tt_extras_get(pool, freed->site_or_extras);
+}
+
+void tt_session_measure_block(TtSession *session, guint16 thread, const TtRecordUsable *record) {
+    guint64 id = session->threads.threads[thread].last_id;
+    guint32 slot = tt_index_find_start(&session->index, record->addr);
+    TtBlock *block = slot ? tt_blocks_get(&session->blocks, slot) : NULL;
+
+    tt_session_advance(session, record->stamp);
+    if (block && block->id == id) {
+        measure(tt_block_ensure_extras(&session->blocks, block), block->size, record->usable);
+        return;
+    }
+    /* Another thread's free of it may bear an earlier stamp than its birth (apply.c). */
+    TtFreed *freed = tt_history_find_recent(&session->history, id, LATE_FREES);
+    if (freed && freed->addr == record->addr && !tt_freed_is_wide(freed->addr, freed->size))
+        measure(ensure_freed_extras(session, freed), freed->size, record->usable);
 }
 
 /* ---- Loss, doubt, end ---- */

@@ -156,6 +156,9 @@ void tt_session_leave_realloc(TtSession *session, guint16 thread, guint64 stamp)
 /* A mark keeps the state as of now, within bounds (tt_snapshot_new_at). */
 void tt_session_add_mark(TtSession *session, guint64 stamp, TtString name);
 void tt_session_name_block(TtSession *session, guint16 thread, const TtRecordVariable *record);
+
+/* What the allocator gave the block that the thread's last birth was. */
+void tt_session_measure_block(TtSession *session, guint16 thread, const TtRecordUsable *record);
 void tt_session_enter_scope(TtSession *session, guint16 thread, const TtRecordScopeEnter *record);
 void tt_session_leave_scope(TtSession *session, guint16 thread, const TtRecordScopeLeave *record);
 void tt_session_add_gap(TtSession *session, guint16 thread, const TtRecordGap *record);

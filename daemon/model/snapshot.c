@@ -316,6 +316,7 @@ void tt_session_fill_row(const TtSession *session, const TtPin *pin, guint32 slo
     const TtExtras *extras = tt_extras_get(pool, block->site_or_extras);
     guint32 variable = tt_extras_variable_at(pool, block->site_or_extras, pin->point->number);
     row->resized_from = extras->resized_from;
+    row->spare = tt_extras_get_spare(extras);
     /* The snapshot has no rows for what was named since. */
     row->variable = variable < pin->point->variable_count ? variable : TT_NONE;
     row->scope = extras->scope < pin->point->scope_count ? extras->scope : TT_NONE;
@@ -521,6 +522,7 @@ void tt_snapshot_fill_freed(const TtSnapshot *snapshot, gsize index, TtBlockRow 
         .scope = extras ? extras->scope : TT_NONE,
         .thread = freed->thread,
         .freed_by = freed->freed_by == TT_THREAD_NONE ? TT_NONE : freed->freed_by,
+        .spare = extras ? tt_extras_get_spare(extras) : 0,
     };
     if (id <= snapshot->inherited_count)
         set_inherited(row, &snapshot->info->timescale, snapshot->origin_stamp, freed->born);

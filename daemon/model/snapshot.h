@@ -39,8 +39,17 @@ typedef struct TtBlockRow {
     guint32 scope;        /* index into scopes, or TT_NONE */
     guint32 thread;       /* index into threads */
     guint32 freed_by;     /* index into threads, or TT_NONE */
+    guint32 spare;        /* usable bytes past the size, and 1; 0: not known */
     gboolean is_inherited;
 } TtBlockRow;
+
+/* What the allocator gave a block in all. FALSE: it is not known, and the result is untouched. */
+static inline gboolean tt_block_row_get_usable(const TtBlockRow *row, guint64 *ret_bytes) {
+    if (row->spare == 0)
+        return FALSE;
+    *ret_bytes = row->size + row->spare - 1;
+    return TRUE;
+}
 
 typedef struct TtSiteRow {
     guint32 stack;

@@ -131,6 +131,15 @@ static void put_ips(TtJsonReport *report, guint32 stack) {
     tt_json_end_array(report->writer);
 }
 
+static void put_usable_size(TtJsonWriter *writer, const TtBlockRow *row) {
+    guint64 usable;
+
+    if (tt_block_row_get_usable(row, &usable))
+        tt_json_put_uint(writer, "usable_size", usable);
+    else
+        tt_json_put_null(writer, "usable_size");
+}
+
 void tt_json_put_block(TtJsonReport *report, const TtBlockRow *row) {
     TtJsonWriter *writer = report->writer;
 
@@ -142,7 +151,7 @@ void tt_json_put_block(TtJsonReport *report, const TtBlockRow *row) {
         tt_json_put_uint(writer, "represents_blocks", row->weight.blocks);
         tt_json_put_uint(writer, "represents_bytes", row->weight.bytes);
     }
-    tt_json_put_null(writer, "usable_size"); /* not recorded */
+    put_usable_size(writer, row);
     put_birth_ms(report, row);
     put_epoch_ms(report, "timestamp_dealloc", row->died_ns);
     tt_json_put_uint(writer, "born_ns", row->born_ns);

@@ -118,10 +118,13 @@ static void write_weight(TtPlain *plain, const TtJsonReport *report, const TtBlo
 
 static void write_story(TtPlain *plain, TtJsonReport *report, const TtBlockRow *row, guint64 addr) {
     g_autofree char *size = tt_scale_things(row->size, "byte");
+    guint64 usable;
 
     tt_plain_end_line(plain);
     tt_plain_addf(plain, "block %" G_GUINT64_FORMAT ", %s: %s at 0x%" G_GINT64_MODIFIER "x",
                   row->id, is_live(row) ? "alive" : "freed", size, row->addr);
+    if (tt_block_row_get_usable(row, &usable))
+        tt_plain_addf(plain, " (%" G_GUINT64_FORMAT " usable)", usable);
     tt_plain_addf(plain, ", the address is at offset %" G_GUINT64_FORMAT, addr - row->addr);
     tt_plain_end_line(plain);
     write_name(plain, report, row);

@@ -14,6 +14,7 @@ class Block:
     scope: str
     number: int  # in order of birth
     born: tuple  # nanoseconds before and after
+    usable: int
     resized_from: object = None  # a Block
     is_inherited: bool = False
     name: tuple = None  # and type
@@ -81,9 +82,9 @@ class Heap:
 
     # ---- One step each; @when: nanoseconds before and after ----
 
-    def birth(self, when, tid, addr, size, site, scope, was=None):
+    def birth(self, when, tid, addr, size, site, scope, usable, was=None):
         assert addr not in self.live, f"{addr:#x} is alive"
-        block = Block(addr, size, tid, site, scope, len(self.births), when, was)
+        block = Block(addr, size, tid, site, scope, len(self.births), when, usable, was)
         self.live[addr] = self.last[tid] = block
         self.births.append(block)
         self.live_bytes += size
@@ -101,10 +102,10 @@ class Heap:
         self.deaths.append(block)
         return block
 
-    def resize(self, when, tid, old, addr, size, site, scope):
+    def resize(self, when, tid, old, addr, size, site, scope, usable):
         block = self.death(when, tid, old)
         self.resizes += 1
-        self.birth(when, tid, addr, size, site, scope, block)
+        self.birth(when, tid, addr, size, site, scope, usable, block)
 
     def name(self, at, name, of_type):
         for addr, block in self.live.items():
@@ -127,10 +128,10 @@ class Heap:
             if word in "brd":
                 self.tids.add(tid)
             if word == "b":
-                self.birth(when, tid, int(rest[0], 16), int(rest[1]), rest[2], rest[3])
+                self.birth(when, tid, int(rest[0], 16), int(rest[1]), *rest[2:4], int(rest[4]))
             elif word == "r":
                 numbers = int(rest[0], 16), int(rest[1], 16), int(rest[2])
-                self.resize(when, tid, *numbers, rest[3], rest[4])
+                self.resize(when, tid, *numbers, *rest[3:5], int(rest[5]))
             elif word == "d":
                 self.death(when, tid, int(rest[0], 16))
             elif word == "v":

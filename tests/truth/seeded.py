@@ -64,6 +64,7 @@ def check_block(row, block, told, name):
         "ptr": block.addr,
         "address": hex(block.addr),
         "size": block.size,
+        "usable_size": block.usable,
         "thread_id": block.tid,
         "var_name": name,
         "type_name": TYPES[declared],
@@ -344,18 +345,26 @@ def check_instants(daemon, story, end, draw):
         check_diff(diff, story.marks[name], story.end)
 
 
+def forget_usable(story):
+    for block in story.births + story.inherited:
+        block.usable = None
+
+
 def run(daemon, seed):
-    """One program, with the children that it has."""
+    """One program, with the children that it has. Every other one tells usable sizes."""
     folder = ttlib.temp_dir()
+    env = {"LD_PRELOAD": ttlib.LIBTTCOUNT, "TTCOUNT_OUT": folder / "count.%p"}
     result = daemon.ctl(
         *("run", f"--json={folder / 'export.%p'}", "--", PROGRAM, folder / "log", seed, STEPS),
-        env={"LD_PRELOAD": ttlib.LIBTTCOUNT, "TTCOUNT_OUT": folder / "count.%p"},
+        env=env | {"TT_USABLE_SIZES": seed % 2},
     )
     check_equal(result.returncode, 0, f"the program's status; {result.stderr}")
     family = heap.read_family(folder / "log", int(result.stdout))
     draw = random.Random(seed)
     chosen = draw.choice(family)
     for story in family:
+        if seed % 2 == 0:
+            forget_usable(story)
         end = ttlib.read_json(folder / f"export.{story.pid}")
         count = folder / f"count.{story.pid}"
         check_end(end, story, ttlib.read_count(count) if story is family[0] else None)

@@ -9,8 +9,9 @@
  * and writes LOG.PID as every process does. A line is a word, what belongs to it, and when it was,
  * in nanoseconds before and after:
  *
- *   b TID ADDR SIZE SITE SCOPE      a block was born; SITE is a function and how deep it recursed
- *   r TID OLD ADDR SIZE SITE SCOPE  a block was resized
+ *   b TID ADDR SIZE SITE SCOPE USABLE      a block was born; SITE is a function and how deep it
+ *                                          recursed, USABLE what malloc_usable_size says
+ *   r TID OLD ADDR SIZE SITE SCOPE USABLE  a block was resized
  *   d TID ADDR                      a block died
  *   v TID ADDR NAME TYPE            the block around an address got a name
  *   s TID SCOPE                     a scope was entered
@@ -22,6 +23,7 @@
  * A block that a thread of ours starts or ends with comes from none of the sites below. */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdarg.h>
@@ -176,8 +178,8 @@ static void give_birth(void) {
 
     live[live_count].ptr = ptr;
     live[live_count++].size = size;
-    note(before_ns, 'b', "0x%" PRIxPTR " %zu %s/%u %s", (uintptr_t)ptr, size, names[way], depth,
-         self->scope);
+    note(before_ns, 'b', "0x%" PRIxPTR " %zu %s/%u %s %zu", (uintptr_t)ptr, size, names[way], depth,
+         self->scope, malloc_usable_size(ptr));
 }
 
 static void put_to_death(unsigned at) {
@@ -203,8 +205,8 @@ static void resize(unsigned at) {
 
     live[at].ptr = ptr;
     live[at].size = size;
-    note(before_ns, 'r', "0x%" PRIxPTR " 0x%" PRIxPTR " %zu by_realloc/%u %s", old, (uintptr_t)ptr,
-         size, depth, self->scope);
+    note(before_ns, 'r', "0x%" PRIxPTR " 0x%" PRIxPTR " %zu by_realloc/%u %s %zu", old,
+         (uintptr_t)ptr, size, depth, self->scope, malloc_usable_size(ptr));
 }
 
 /* Nothing comes of it. */

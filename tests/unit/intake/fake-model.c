@@ -151,6 +151,10 @@ void tt_session_name_block(TtSession *session, guint16 thread, const TtRecordVar
         session->event_count);
 }
 
+void tt_session_measure_block(TtSession *session, guint16 thread, const TtRecordUsable *record) {
+    say(session, "thread %u usable %" G_GUINT64_FORMAT, thread, record->usable);
+}
+
 void tt_session_enter_scope(TtSession *session, guint16 thread, const TtRecordScopeEnter *record) {
     say(session, "thread %u enter %.*s", thread, (int)record->name.len, record->name.text);
 }

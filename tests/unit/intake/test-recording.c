@@ -117,9 +117,11 @@ static void play(Place *place, Program *program, guint rounds) {
 
         writer_alloc(a, x, 64, TT_STACK_FIRST, stamp);
         writer_alloc(b, x, 48, TT_STACK_NONE, stamp + 50); /* where a's was until 60 */
+        writer_record(b, usable, &(TtRecordUsable){.stamp = stamp + 50, .addr = x, .usable = 50});
         writer_free(a, x, stamp + 60);
         writer_free(a, y, stamp + 75); /* of what is born at 80 */
         writer_alloc(b, y, 32, TT_STACK_NONE, stamp + 80);
+        writer_record(b, usable, &(TtRecordUsable){.stamp = stamp + 80, .addr = y, .usable = 40});
         if (i % 3 > 0)
             writer_free(b, x, stamp + 90);
         else
@@ -162,7 +164,19 @@ static guint64 size_live(TtSnapshot *snapshot) {
 
     while ((got = tt_snapshot_next_live(snapshot, rows, G_N_ELEMENTS(rows))) > 0)
         for (gsize i = 0; i < got; i++)
-            bytes += rows[i].size + rows[i].born_ns + rows[i].id;
+            bytes += rows[i].size + rows[i].born_ns + rows[i].id + rows[i].spare;
+    return bytes;
+}
+
+/* Of all blocks of b's; a's have none. */
+static guint64 size_spare(TtSnapshot *snapshot) {
+    TtBlockRow row;
+    guint64 bytes = 0;
+
+    for (gsize i = 0; tt_snapshot_read_freed(snapshot, i, &row, 1) > 0; i++) {
+        g_assert_cmpuint(row.spare, ==, row.size == 48 ? 3 : row.size == 32 ? 9 : 0);
+        bytes += row.spare;
+    }
     return bytes;
 }
 
@@ -185,6 +199,7 @@ static void assert_same(TtSnapshot *got, TtSnapshot *want) {
                      tt_snapshot_get_completeness(want)->synthesized_frees);
     g_assert_cmpuint(tt_snapshot_get_freed_count(got), ==, tt_snapshot_get_freed_count(want));
     g_assert_cmpuint(size_live(got), ==, size_live(want));
+    g_assert_cmpuint(size_spare(got), ==, size_spare(want));
 }
 
 /* Records a program that is still there when it is stopped. Its live state is left in @ret_live. */

@@ -22,6 +22,7 @@ void oracle_check_row(const TtBlockRow *is, const TtBlockRow *should) {
     SAME(is, should, scope);
     SAME(is, should, thread);
     SAME(is, should, freed_by);
+    SAME(is, should, spare);
     g_assert_false(is->is_inherited);
 }
 

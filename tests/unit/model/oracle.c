@@ -417,6 +417,18 @@ void oracle_name(Oracle *oracle, guint64 stamp, guint64 addr, const char *name) 
     set_variable(oracle, inner, index);
 }
 
+void oracle_measure(Oracle *oracle, guint thread, guint64 stamp, guint64 addr, guint64 usable) {
+    oracle->now_ns = stamp - START_STAMP;
+    for (guint i = 0; i < oracle->live->len; i++) {
+        OracleBlock *block = oracle->live->pdata[i];
+
+        if (block->row.id == oracle->threads[thread].last_id && block->row.addr == addr &&
+            !block->is_open && usable >= block->row.size)
+            block->row.spare =
+                usable - block->row.size < 0xffffff ? (guint32)(usable - block->row.size + 1) : 0;
+    }
+}
+
 void oracle_enter(Oracle *oracle, guint thread, guint64 stamp, const char *name) {
     OracleThread *at = &oracle->threads[thread];
     guint32 parent = at->scope_depth > 0 ? at->scopes[at->scope_depth - 1] : TT_NONE;

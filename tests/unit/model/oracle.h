@@ -62,6 +62,7 @@ void oracle_end_batch(Oracle *oracle, gsize event_count);
 void oracle_fail_realloc(Oracle *oracle, guint thread, guint64 stamp);
 void oracle_leave_realloc(Oracle *oracle, guint thread, guint64 stamp);
 void oracle_name(Oracle *oracle, guint64 stamp, guint64 addr, const char *name);
+void oracle_measure(Oracle *oracle, guint thread, guint64 stamp, guint64 addr, guint64 usable);
 void oracle_enter(Oracle *oracle, guint thread, guint64 stamp, const char *name);
 void oracle_leave(Oracle *oracle, guint thread, guint64 stamp);
 void oracle_forget_thread(Oracle *oracle, guint thread, guint64 stamp); /* a gap */

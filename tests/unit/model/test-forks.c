@@ -5,11 +5,19 @@
 
 #define FORK_NS 1000u /* when the last event before it was */
 
-/* Blocks at 0x1000, 0x2000, …, of 100, 200, … bytes, one a nanosecond up to the fork. */
+/* Blocks at 0x1000, 0x2000, …, of 100, 200, … bytes, one a nanosecond up to the fork. Of those of
+ * one thread it is told what they were given. */
 static void give_birth(TtSession *session, guint count) {
-    for (guint i = 0; i < count; i++)
-        simple_apply(session, TT_OP_ALLOC, i % 2, FORK_NS - count + 1 + i, 0x1000 * (i + 1),
-                     100 * (i + 1));
+    for (guint number = 1; number <= count; number++) {
+        guint thread = (number - 1) % 2;
+        guint64 time_ns = FORK_NS - count + number;
+        TtRecordUsable usable = {
+            .stamp = SIMPLE_START + time_ns, .addr = 0x1000 * number, .usable = 101 * number};
+
+        simple_apply(session, TT_OP_ALLOC, thread, time_ns, 0x1000 * number, 100 * number);
+        if (thread == 1)
+            tt_session_measure_block(session, (guint16)thread, &usable);
+    }
 }
 
 static TtSession *new_child(void) {
@@ -82,6 +90,7 @@ static void check_inherited(TtSession *child, guint count, gboolean is_exact) {
         g_assert_cmpuint(row->stack, ==, TT_STACK_FIRST);
         g_assert_cmpuint(row->born_ns, ==, 0);
         g_assert_cmpuint(row->before_ns, ==, 5000 - (FORK_NS - count + number));
+        g_assert_cmpuint(row->spare, ==, number % 2 == 0 ? number + 1 : 0);
         g_assert_true(row->is_inherited);
         seen |= (guint64)1 << number;
     }

@@ -49,6 +49,8 @@ static void flush(World *world) {
     world->batch_count = 0;
 }
 
+static void measure(World *world, guint thread, guint64 addr, guint64 size);
+
 static void add_event(World *world, TtOp op, guint thread, guint64 addr, guint64 size) {
     gboolean is_birth = op == TT_OP_ALLOC || op == TT_OP_REALLOC_END;
     TtEvent event = {
@@ -67,6 +69,21 @@ static void add_event(World *world, TtOp op, guint thread, guint64 addr, guint64
     world->batch[world->batch_count++] = event;
     if (world->batch_count == BATCH_MAX || draw(40) == 0)
         flush(world);
+    if (is_birth && draw(4) == 0)
+        measure(world, thread, addr, size);
+}
+
+/* Right behind a birth, as clients do; or of something else. */
+static void measure(World *world, guint thread, guint64 addr, guint64 size) {
+    TtRecordUsable record = {.stamp = world->stamp, .addr = addr};
+
+    if (draw(10) == 0)
+        record.addr += 16;
+    record.usable = size + (draw(10) == 0 ? draw(1u << 25) : draw(40));
+    record.usable -= draw(20) == 0 ? MIN(record.usable, 20) : 0;
+    flush(world);
+    tt_session_measure_block(world->session, (guint16)thread, &record);
+    oracle_measure(world->oracle, thread, record.stamp, record.addr, record.usable);
 }
 
 static guint64 draw_addr(const World *world) {

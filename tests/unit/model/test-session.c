@@ -371,6 +371,108 @@ static void a_variable_keeps_the_stack_that_named_it_first(void) {
     g_assert_cmpuint(variables[1].stack, ==, TT_STACK_NONE);
 }
 
+/* ---- Usable sizes ---- */
+
+static void measure(TtSession *session, guint16 thread, guint64 time_ns, guint64 addr,
+                    guint64 usable) {
+    TtRecordUsable record = {.stamp = SIMPLE_START + time_ns, .addr = addr, .usable = usable};
+
+    tt_session_measure_block(session, thread, &record);
+}
+
+static void usable_size_is_of_the_threads_last_birth(void) {
+    g_autoptr(TtSession) session = simple_new(NULL);
+    TtBlockRow rows[3];
+    guint64 usable = 7;
+
+    simple_apply(session, TT_OP_ALLOC, 0, 1, 0x1000, 20);
+    simple_apply(session, TT_OP_ALLOC, 1, 1, 0x2000, 20);
+    simple_apply(session, TT_OP_ALLOC, 0, 2, 0x3000, 20);
+    measure(session, 0, 2, 0x1000, 24); /* not its last */
+    measure(session, 0, 2, 0x2000, 24); /* another thread's */
+    measure(session, 1, 2, 0x4000, 24); /* no block */
+    g_assert_cmpuint(simple_read_live(session, rows, 3), ==, 3);
+    for (guint i = 0; i < 3; i++)
+        g_assert_false(tt_block_row_get_usable(&rows[i], &usable));
+    g_assert_cmpuint(usable, ==, 7);
+
+    measure(session, 1, 2, 0x2000, 20);
+    measure(session, 0, 2, 0x3000, 24);
+    g_assert_cmpuint(simple_read_live(session, rows, 3), ==, 3);
+    g_assert_true(tt_block_row_get_usable(&rows[1], &usable));
+    g_assert_cmpuint(usable, ==, 20);
+    g_assert_true(tt_block_row_get_usable(&rows[2], &usable));
+    g_assert_cmpuint(usable, ==, 24);
+}
+
+/* A stamp of the one thread's may precede its cause by some nanoseconds. */
+static void usable_size_of_a_block_that_was_freed_too_early(void) {
+    for (guint has_stack = 0; has_stack < 2; has_stack++) {
+        g_autoptr(TtSession) session = simple_new(NULL);
+        TtEvent events[] = {
+            {.stamp = SIMPLE_START + 75,
+             .addr = 0x1000,
+             .stack = has_stack ? TT_STACK_FIRST + 1 : TT_STACK_NONE,
+             .thread = 1,
+             .op = TT_OP_FREE},
+            {.stamp = SIMPLE_START + 80,
+             .addr = 0x1000,
+             .size = 20,
+             .stack = TT_STACK_FIRST,
+             .op = TT_OP_ALLOC},
+        };
+        TtBlockRow row;
+        guint64 usable = 0;
+
+        tt_session_apply_ahead(session, events, 2, 0);
+        measure(session, 0, 80, 0x1000, 24);
+        measure(session, 1, 80, 0x1000, 25);
+        measure(session, 0, 80, 0x2000, 26);
+
+        g_autoptr(TtSnapshot) snapshot = simple_look(session);
+        g_assert_cmpuint(tt_snapshot_read_freed(snapshot, 0, &row, 1), ==, 1);
+        g_assert_true(tt_block_row_get_usable(&row, &usable));
+        g_assert_cmpuint(usable, ==, 24);
+        g_assert_cmpuint(row.stack, ==, TT_STACK_FIRST);
+        g_assert_cmpuint(row.freed_stack, ==, has_stack ? TT_STACK_FIRST + 1 : TT_STACK_NONE);
+        g_assert_cmpuint(row.variable, ==, TT_NONE);
+        g_assert_cmpuint(row.scope, ==, TT_NONE);
+        simple_check_balance(snapshot);
+    }
+}
+
+/* With all else that extras hold, whose bits they share. */
+static void usable_size_is_whole_or_not_known(void) {
+    static const guint64 spares[] = {0, 1, 0xfffe, 0xffff, 0x10000, 0xabcdef, 0xfffffe, 0xffffff};
+
+    for (guint i = 0; i < G_N_ELEMENTS(spares); i++) {
+        g_autoptr(TtSession) session = simple_new(NULL);
+        TtBlockRow row;
+        guint64 usable = 0;
+
+        simple_apply(session, TT_OP_ALLOC, 0, 1, 0x1000, 100);
+        simple_apply(session, TT_OP_REALLOC_BEGIN, 0, 2, 0x1000, 0);
+        simple_apply(session, TT_OP_REALLOC_END, 0, 3, 0x1000, 200);
+        measure(session, 0, 3, 0x1000, 199); /* less than was asked for */
+        g_assert_cmpuint(simple_read_live(session, &row, 1), ==, 1);
+        g_assert_false(tt_block_row_get_usable(&row, &usable));
+        measure(session, 0, 3, 0x1000, 200 + spares[i]);
+        for (guint is_freed = 0; is_freed < 2; is_freed++) {
+            if (is_freed)
+                simple_apply(session, TT_OP_FREE, 0, 4, 0x1000, 0);
+            g_autoptr(TtSnapshot) snapshot = simple_look(session);
+            if (is_freed)
+                g_assert_cmpuint(tt_snapshot_read_freed(snapshot, 1, &row, 1), ==, 1);
+            else
+                g_assert_cmpuint(simple_read_live(session, &row, 1), ==, 1);
+            g_assert_cmpint(tt_block_row_get_usable(&row, &usable), ==, spares[i] < 0xffffff);
+            g_assert_cmpuint(usable, ==, spares[i] < 0xffffff ? 200 + spares[i] : 0);
+            g_assert_cmpuint(row.resized_from, ==, 1);
+            g_assert_cmpuint(row.stack, ==, TT_STACK_FIRST);
+        }
+    }
+}
+
 static void names_go_to_the_innermost_block(void) {
     g_autoptr(TtSession) session = simple_new(NULL);
     TtBlockRow rows[4];
@@ -479,6 +581,9 @@ int main(int argc, char **argv) {
     TEST(lost_scopes_are_repaired);
     TEST(deep_scopes_come_back);
     TEST(a_variable_keeps_the_stack_that_named_it_first);
+    TEST(usable_size_is_of_the_threads_last_birth);
+    TEST(usable_size_of_a_block_that_was_freed_too_early);
+    TEST(usable_size_is_whole_or_not_known);
     TEST(names_go_to_the_innermost_block);
     TEST(pins_keep_the_name_of_their_time);
     TEST(strings_keep_no_nul);
