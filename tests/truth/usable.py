@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""TT_USABLE_SIZES=1: of each block what the allocator gave it, by the program's own word. Without it,
-and where nobody can be asked, null."""
+"""TT_USABLE_SIZES=1: of each block what the allocator gave it, by the program's own word. Without
+it, and where nobody can be asked, null."""
 
 import json
 import pathlib
@@ -22,7 +22,7 @@ static _Alignas(4096) char heap[256 << 20];
 static size_t used;
 
 static void *take(size_t alignment, size_t size) {
-    size_t start = (__atomic_load_n(&used, __ATOMIC_RELAXED) + 16 + alignment - 1) & ~(alignment - 1);
+    size_t start = (used + 16 + alignment - 1) & ~(alignment - 1);
 
     used = start + size;
     ((size_t *)(heap + start))[-1] = (size + 100) / 8 * 8 + 2; /* for libc a mapped block's head */
@@ -39,7 +39,9 @@ void *realloc(void *old, size_t size) {
 
     return old_size > 0 ? memcpy(block, old, old_size < size ? old_size : size) : block;
 }
-void *memalign(size_t alignment, size_t size) { return take(alignment < 16 ? 16 : alignment, size); }
+void *memalign(size_t alignment, size_t size) {
+    return take(alignment < 16 ? 16 : alignment, size);
+}
 void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
 int posix_memalign(void **ret, size_t alignment, size_t size) {
     *ret = memalign(alignment, size);
@@ -65,7 +67,7 @@ def ours(export, key):
     stacks = {
         stack["id"]
         for stack in export["stacks"]
-        if MAKERS & {frame["function"].split("(")[0] for frame in stack["frames"] if frame["function"]}
+        if MAKERS & {(frame["function"] or "").split("(")[0] for frame in stack["frames"]}
     }
     return [row for row in export[key] if row["stack"] in stacks]
 
