@@ -4,7 +4,7 @@
 # "N passed, N failed, N skipped". Exits non-zero if anything failed.
 #
 #   ./test.sh            all but the suites nightly and bench; under sanitizers what reads what
-#                        others have written; clang's warnings
+#                        others have written; clang's warnings of what is no test
 #   ./test.sh nightly    the suite nightly; all unit tests under sanitizers; all built by clang:
 #                        more than an hour on two cores
 set -eu
@@ -52,13 +52,13 @@ configure() {
 build() { configure "$@" && meson compile -C "$1"; }
 
 # run_tests LABEL FOLDER MESON-TEST-WORDS…: compiles what they need and is not there yet. Where that
-# fails there is no log, which is a failure.
+# fails there is no log, which is a failure. One more than there are cores: some wait for seconds.
 run_tests() {
     local label=$1 folder=$2 start=$SECONDS
     shift 2
     rm -f "$folder/meson-logs/testlog.json"
     # Its result is in the log, which is counted at the end.
-    meson test -C "$folder" --print-errorlogs "$@" </dev/null || true
+    meson test -C "$folder" --num-processes $(($(nproc) + 1)) --print-errorlogs "$@" </dev/null || true
     logs+=("${label:+$label=}$folder/meson-logs/testlog.json")
     echo "${label:-tests}: $((SECONDS - start)) s"
 }

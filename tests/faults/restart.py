@@ -21,6 +21,9 @@ STOP, ALLOCATIONS, FREES, LONGEST_NS = range(4)  # of programs/shift.c, 8 bytes 
 LAST_BYTES = 40001
 KILLS = int(os.environ.get("KILLS", "2"))
 
+# What a like case tells too, or takes seconds: of the night, in which daemons die often.
+often = case if KILLS > 2 else lambda function: function
+
 
 class Shift:
     """A program at work, until it is told to stop."""
@@ -117,7 +120,7 @@ def kill_and_return(kills, journal=None, end=ttlib.Daemon.kill):
         return [(shift, daemon.export(shift.pid)) for shift in shifts]
 
 
-@case
+@often
 def fault_H01_killed_under_load():
     for shift, export in kill_and_return(KILLS):
         check_interrupted(export, 1)
@@ -212,7 +215,7 @@ def check_told_and_lost(journal):
             check(completeness["dropped_events"] > 0, "nothing is lost: what does this test?")
 
 
-@case
+@often
 def fault_H01_what_is_not_told_is_counted_lost():
     check_told_and_lost(None)
 
@@ -632,7 +635,7 @@ int main(void) {
 """
 
 
-@case
+@often
 def fault_H13_busy_is_not_hung():
     """Events as fast as two programs bring them, an export of fifty thousand blocks, a look for
     leaks among them."""
@@ -676,7 +679,7 @@ int main(void) {
 """
 
 
-@case
+@often
 def fault_H13_long_journal_is_told():
     """It is one piece of work of a worker, in which it says that it goes on."""
     program = ttlib.compile_c(LONG, "-w", "-O1")

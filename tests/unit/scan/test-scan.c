@@ -333,6 +333,7 @@ static void table_is_charged_and_given_back(void) {
         g_autoptr(TtScan) scan = scan_fd(session, -1, &memory, &error);
         /* Room for 4096 blocks is the least, and half of a pool is what one may have of it. */
         if (limit < 4096 * 80) {
+            g_assert_null(scan);
             g_assert_error(error, TT_SCAN_ERROR, TT_SCAN_ERROR_LIMIT);
             g_assert_nonnull(strstr(error->message, "--memory-limit"));
         } else if (limit > 4096 * 220) {
