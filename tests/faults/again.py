@@ -57,17 +57,19 @@ class Asking:
 
 
 def check_told_and_lost(daemon, program):
-    """To the event."""
     program.end()
     daemon.wait_for_state(program.pid, "exited", "ended")
-    told = daemon.session_of(program.pid)["events"]
-    export = daemon.export(program.pid)
-    ttlib.check_books(export)
-    lost = export["completeness"]["dropped_events"]
-    count = ttlib.read_count(program.count)
-    done = count["allocations"] + count["frees"]
-    print(f"# {done} events, {told} told, {lost} lost")
-    check_equal(told + lost, done, f"{told} told and {lost} lost: events")
+    ttlib.check_told_or_lost(daemon, program.pid, program.count)
+
+
+def kill(daemon, program):
+    daemon.kill()
+    check_equal(program.init(times=1), [errno.ECONNREFUSED], "the daemon was killed")
+
+
+def start(daemon, program):
+    daemon.start()
+    check_equal(program.init()[-1], 0, "traced again")
 
 
 @case
@@ -78,10 +80,8 @@ def fault_H05_init_sees_that_the_daemon_is_gone():
         check_equal(program.init()[-1], 0, "traced")
         for _ in range(2):
             program.do("work 10")
-            daemon.kill()
-            check_equal(program.init(times=1), [errno.ECONNREFUSED], "the daemon was killed")
-            daemon.start()
-            check_equal(program.init()[-1], 0, "traced again")
+            kill(daemon, program)
+            start(daemon, program)
         program.do("work 100")
         check_told_and_lost(daemon, program)
 
@@ -94,8 +94,7 @@ def fault_H01_answer_is_waited_for_however_often_it_is_asked_for():
         check_equal(program.init()[-1], 0, "traced")
         for _ in range(2):
             program.do("work 1000")
-            daemon.kill()
-            check_equal(program.init(times=1), [errno.ECONNREFUSED], "the daemon was killed")
+            kill(daemon, program)
             daemon.start()
             daemon.signal(signal.SIGSTOP)
             check_equal(program.init(times=500), [errno.EINPROGRESS], "before an answer")
@@ -117,10 +116,8 @@ def fault_H01_events_without_a_lane_are_counted_after_a_kill():
             ttlib.wait_for(
                 lambda: daemon.session_of(program.pid)["dropped_events"] >= 200, "it is declared"
             )
-            daemon.kill()
-            check_equal(program.init(times=1), [errno.ECONNREFUSED], "the daemon was killed")
-            daemon.start()
-            check_equal(program.init()[-1], 0, "traced again")
+            kill(daemon, program)
+            start(daemon, program)
             program.do("work 100")
             check_told_and_lost(daemon, program)
 
@@ -144,10 +141,8 @@ def fault_H01_event_between_two_sessions_is_counted():
         except PermissionError as error:
             raise ttlib.Skip(f"nobody may see where a thread waits: {error}")
         program.do("hold")
-        daemon.kill()
-        check_equal(program.init(times=1), [errno.ECONNREFUSED], "the daemon was killed")
-        daemon.start()
-        check_equal(program.init()[-1], 0, "traced again")
+        kill(daemon, program)
+        start(daemon, program)
         program.do("let go")
         check_told_and_lost(daemon, program)
 

@@ -176,15 +176,7 @@ class Resting(Shift):
         daemon.wait_for_state(self.pid, "exited", "ended")
 
     def check_told_or_lost(self, daemon):
-        told = daemon.session_of(self.pid)["events"]
-        export = daemon.export(self.pid)
-        ttlib.check_books(export)
-        lost = export["completeness"]["dropped_events"]
-        count = ttlib.read_count(self.count)
-        done = count["allocations"] + count["frees"]
-        print(f"# {self.pid}: {done} events, {told} told, {lost} lost")
-        check_equal(told + lost, done, f"{told} told and {lost} lost: events")
-        return export["completeness"]
+        return ttlib.check_told_or_lost(daemon, self.pid, self.count)
 
 
 def check_told_and_lost(journal):

@@ -528,6 +528,29 @@ def check_counted(export, count, peak_slack=0):
 _cases = []
 
 
+def find_library(name):
+    """A library of the system's that is not linked to; skips where it is not installed."""
+    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"):
+        path = pathlib.Path(folder) / name
+        if path.exists():
+            return path
+    raise Skip(f"{name} is not installed")
+
+
+def check_told_or_lost(daemon, pid, count_path):
+    """A session that is over has each event of a program run with @count_path (preload_env), told or
+    counted lost, to the last one. Returns what its export says of that."""
+    told = daemon.session_of(pid)["events"]
+    export = daemon.export(pid)
+    check_books(export)
+    lost = export["completeness"]["dropped_events"]
+    count = read_count(count_path)
+    done = count["allocations"] + count["frees"]
+    print(f"# {pid}: {done} events, {told} told, {lost} lost")
+    check_equal(told + lost, done, f"{told} told and {lost} lost: events")
+    return export["completeness"]
+
+
 def case(function):
     """Marks a function as a test; its name is the test's name."""
     _cases.append((function.__name__, function))

@@ -4,7 +4,6 @@
 it, and where nobody can be asked, null."""
 
 import json
-import pathlib
 
 import ttlib
 from ttlib import check, check_equal
@@ -108,7 +107,7 @@ def check_told(export, rows, what=""):
 
 def check_allocator(library, more_count):
     """@more_count: of so many blocks at least it gives more than was asked for"""
-    path = library and find_library(library)
+    path = library and ttlib.find_library(library)
     env = ASKED | ({"LD_PRELOAD": path} if path else {})
     traced = ttlib.run_traced([PROGRAM], env=env)
     check_equal(traced.returncode, 0, traced.stderr)
@@ -118,14 +117,6 @@ def check_allocator(library, more_count):
     check_told(traced.export, rows, library or "glibc")
     more = [row for row in rows[0] + rows[1] if row[2] is not None and row[2] > row[1]]
     check(len(more) >= more_count, f"{len(more)} blocks with more than was asked for")
-
-
-def find_library(name):
-    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"):
-        path = pathlib.Path(folder) / name
-        if path.exists():
-            return path
-    raise ttlib.Skip(f"{name} is not installed")
 
 
 @ttlib.case
