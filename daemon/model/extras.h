@@ -19,7 +19,7 @@ typedef struct TtExtras {
         };
         struct {
             guint64 addr, size;
-        } wide; /* of extras that are another's @wide */
+        } wide; /* of extras that are another's @wide_extras */
     };
     guint32 scope; /* or TT_NONE */
     union {
