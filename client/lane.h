@@ -18,10 +18,15 @@ static inline bool tt_lane_reserve(TtThread *thread, size_t len) {
     return tt_lane_next_chunk(thread, len);
 }
 
+#define TT_LANE_AHEAD 512u /* bytes: some dozens of events before they are written */
+
 /* Makes all up to thread->at visible to the daemon. */
 static inline void tt_lane_publish(TtThread *thread) {
     uint64_t position = thread->position + (uint64_t)(thread->at - thread->chunk);
 
+    /* The daemon read that line a lap ago, so it is another core's still: begin to fetch it. A
+     * processor without the instruction passes over it; the compiler has it for a -march alone. */
+    __asm__ volatile("prefetchw %0" : : "m"(thread->at[TT_LANE_AHEAD]));
     /* Pairs with the acquire in tt_lane_drain. */
     atomic_store_explicit(&thread->control->write_position, position, memory_order_release);
 }
