@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must hold, against what was measured. A limit is on a median, or on ratios of medians."""
+"""What must hold, against what was measured. A limit is on a median."""
 
 from tables import NOWHERE, OURS, PEER, geometric_mean, markdown
 

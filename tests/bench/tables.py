@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Readings to tables. A figure is the median of its runs, with the least and the most; a ratio is
-that of the medians, with the least and the most of the ratios within one round, in which both were
-run one after the other."""
+"""Readings to tables. A figure is the median of its runs, with the least and the most; a ratio, or
+what is added, that of the ratios within one round each, in which both were run one after the other:
+a machine whose pace changes from round to round (a busy host's) would set the one's median against
+the other's of another pace."""
 
 import math
 import statistics
@@ -10,8 +11,8 @@ OURS, NOWHERE, PEER = "trace-tools", "daemon to nowhere", "heaptrack --raw"
 
 
 class Figure:
-    def __init__(self, values, middle=None):
-        self.median = statistics.median(values) if middle is None else middle
+    def __init__(self, values):
+        self.median = statistics.median(values)
         self.least, self.most = min(values), max(values)
 
     def text(self, digits=2, scale=1.0, sign=""):
@@ -49,9 +50,7 @@ class Readings:
         own = self.values(work, way.name, key)
         if not base or not own:
             return None
-        middle = combine(statistics.median(own.values()), statistics.median(base.values()))
-        pairs = [combine(own[number], base[number]) for number in own if number in base]
-        return Figure(pairs + [middle], middle)
+        return Figure([combine(own[number], base[number]) for number in own if number in base])
 
     def ratio(self, work, way, key):
         return self.compared(work, way, key, lambda own, base: own / base if base else math.nan)
