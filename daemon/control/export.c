@@ -344,7 +344,7 @@ static TtHeldSnapshot *take_instant(Job *job, const char *word, GError **error) 
     if (!tt_instant_parse(word, &instant, error))
         return NULL;
     if (job->replay)
-        return tt_replay_take_snapshot(job->replay, job->session_id, G_MAXUINT64, &instant, error);
+        return tt_replay_take_snapshot(job->replay, job->session_id, &instant, error);
     return tt_intake_take_snapshot(job->exporter->intake, job->session_id, &instant, error);
 }
 

@@ -193,16 +193,14 @@ GPtrArray *tt_replay_get_cards(TtReplay *replay);
 
 /**
  * tt_replay_take_snapshot:
- * @until_stamp: nothing that happened after it is told, G_MAXUINT64: all is
- * @instant: (nullable): of what was told, as of tt_intake_take_snapshot(); %NULL: after all of it
+ * @instant: (nullable): as of tt_intake_take_snapshot(); %NULL: after all of it
  * @error: TT_INTAKE_ERROR_GONE, _CANCELLED, TT_MODEL_ERROR_INSTANT
  *
- * Tells a session again. The same file gives the same state, always. It may be held longer than the
- * replay.
+ * Tells a session again; a second time where an instant's blocks have left what it retains. The
+ * same file gives the same state, always. It may be held longer than the replay.
  */
 TtHeldSnapshot *tt_replay_take_snapshot(TtReplay *replay, const guint8 *session_id,
-                                        guint64 until_stamp, const TtInstant *instant,
-                                        GError **error);
+                                        const TtInstant *instant, GError **error);
 /* The same of the whole, with the lives of an address. */
 TtHeldSnapshot *tt_replay_take_lives(TtReplay *replay, const guint8 *session_id, guint64 addr,
                                      GError **error);

@@ -8,6 +8,7 @@
 #include "intake/private.h"
 #include "intake/retell.h"
 #include "intake/sections.h"
+#include "protocol/checked.h"
 
 #define CUT "The recording breaks off before the program's end: what happened after that is missing"
 
@@ -230,10 +231,27 @@ static Held *hold_session(TtReplay *replay, const TtSessionInfo *info) {
     return held;
 }
 
-/* The sections of one session, up to where they hold. Returns: (nullable): NULL with @error set:
- * cancelled, or the file has changed. @ret_is_at_instant: it went no further than was wanted */
-static Held *retell(TtReplay *replay, const Told *told, guint64 until_stamp,
-                    gboolean *ret_is_at_instant, GError **error) {
+/* @wanted: (nullable): the snapshot whose instant is kept on the way */
+static TtRetelling *begin_retelling(TtSession *session, const TtSnapshot *wanted) {
+    const TtTimescale *scale = &tt_session_get_info(session)->timescale;
+    const TtInstantRow *instant = wanted ? tt_snapshot_get_instant(wanted) : NULL;
+    guint64 stamp = G_MAXUINT64;
+    gsize mark_count;
+
+    if (instant && instant->kind == TT_INSTANT_MARK) {
+        tt_snapshot_get_marks(wanted, &mark_count);
+        tt_session_want_mark(session, (guint32)mark_count - 1);
+    } else if (instant && instant->kind == TT_INSTANT_START) {
+        stamp = tt_saturating_sub(scale->start_stamp, 1);
+    } else if (instant) {
+        stamp = tt_timescale_stamp(scale, instant->t_ns);
+    }
+    return tt_retelling_new(session, stamp);
+}
+
+/* The sections of one session, up to where they hold. @wanted: as of begin_retelling(). Returns:
+ * (nullable): NULL with @error set: cancelled, or the file has changed. */
+static Held *retell(TtReplay *replay, const Told *told, const TtSnapshot *wanted, GError **error) {
     g_autoptr(TtSectionReader) reader = tt_section_reader_new(replay->fd, error);
     g_autoptr(TtRetelling) retelling = NULL;
     Held *held = NULL;
@@ -256,7 +274,7 @@ static Held *retell(TtReplay *replay, const Told *told, guint64 until_stamp,
             if (!info)
                 break;
             held = hold_session(replay, info);
-            retelling = tt_retelling_new(held->session, until_stamp);
+            retelling = begin_retelling(held->session, wanted);
         }
         has_more = tt_retelling_take(retelling, &section);
     }
@@ -266,21 +284,14 @@ static Held *retell(TtReplay *replay, const Told *told, guint64 until_stamp,
                                 "It changed while it was read");
         return NULL;
     }
-    *ret_is_at_instant = tt_retelling_is_at_instant(retelling);
-    if (!tt_retelling_finish(retelling) ||
-        (!*ret_is_at_instant && !told->has_ended && !replay->is_whole)) {
+    if (!tt_retelling_finish(retelling) || (!told->has_ended && !replay->is_whole)) {
         tt_session_add_doubt(held->session, CUT);
         tt_session_end(held->session, TT_SESSION_LOST, -1, 0);
     }
     return held;
 }
 
-static guint64 get_realtime_ns(TtReplay *replay, const Told *told, const TtSession *session,
-                               guint64 until_stamp, gboolean is_at_instant) {
-    const TtTimescale *scale = &tt_session_get_info(session)->timescale;
-
-    if (is_at_instant)
-        return scale->start_realtime_ns + tt_timescale_ns(scale, until_stamp);
+static guint64 get_realtime_ns(const TtReplay *replay, const Told *told) {
     return replay->is_whole ? replay->realtime_ns : told->realtime_ns;
 }
 
@@ -309,35 +320,47 @@ static TtHeldSnapshot *hand_out(Held *held, TtSnapshot *snapshot, guint64 realti
     return taken;
 }
 
-TtHeldSnapshot *tt_replay_take_snapshot(TtReplay *replay, const guint8 *session_id,
-                                        guint64 until_stamp, const TtInstant *instant,
-                                        GError **error) {
-    static const TtInstant now = {.kind = TT_INSTANT_NOW};
-    const Told *told = find_told(replay, session_id, error);
-    gboolean is_at_instant;
-    Held *held = told ? retell(replay, told, until_stamp, &is_at_instant, error) : NULL;
+/* @wanted: as of begin_retelling(). Returns: both of them, or NULL with @error set. */
+static TtSnapshot *take(TtReplay *replay, const Told *told, const TtInstant *instant,
+                        const TtSnapshot *wanted, Held **ret_held, GError **error) {
+    Held *held = retell(replay, told, wanted, error);
 
     if (!held)
         return NULL;
-    TtSnapshot *snapshot =
-        tt_snapshot_new_at(held->session, instant ? instant : &now, 0, &held->pin, error);
-    if (!snapshot) {
+    TtSnapshot *snapshot = tt_snapshot_new_at(held->session, instant, 0, &held->pin, error);
+    if (snapshot)
+        *ret_held = held;
+    else
         release_held(held);
+    return snapshot;
+}
+
+TtHeldSnapshot *tt_replay_take_snapshot(TtReplay *replay, const guint8 *session_id,
+                                        const TtInstant *instant, GError **error) {
+    static const TtInstant now = {.kind = TT_INSTANT_NOW};
+    const Told *told = find_told(replay, session_id, error);
+    Held *held, *again;
+
+    if (!told)
         return NULL;
-    }
-    return hand_out(held, snapshot,
-                    get_realtime_ns(replay, told, held->session, until_stamp, is_at_instant));
+    instant = instant ? instant : &now;
+    TtSnapshot *snapshot = take(replay, told, instant, NULL, &held, error);
+    if (!snapshot || tt_snapshot_is_whole(snapshot))
+        return snapshot ? hand_out(held, snapshot, get_realtime_ns(replay, told)) : NULL;
+
+    release_held(held);
+    TtSnapshot *whole = take(replay, told, instant, snapshot, &again, error);
+    tt_snapshot_free(snapshot);
+    return whole ? hand_out(again, whole, get_realtime_ns(replay, told)) : NULL;
 }
 
 TtHeldSnapshot *tt_replay_take_lives(TtReplay *replay, const guint8 *session_id, guint64 addr,
                                      GError **error) {
     const Told *told = find_told(replay, session_id, error);
-    gboolean is_at_instant;
-    Held *held = told ? retell(replay, told, G_MAXUINT64, &is_at_instant, error) : NULL;
+    Held *held = told ? retell(replay, told, NULL, error) : NULL;
 
     if (!held)
         return NULL;
     TtSnapshot *snapshot = tt_snapshot_new_lives(held->session, addr, &held->pin);
-    return hand_out(held, snapshot,
-                    get_realtime_ns(replay, told, held->session, G_MAXUINT64, is_at_instant));
+    return hand_out(held, snapshot, get_realtime_ns(replay, told));
 }

@@ -15,8 +15,8 @@
 
 struct TtRetelling {
     TtSession *session;
-    guint64 until_stamp;
-    gboolean is_at_instant, is_damaged;
+    guint64 kept_stamp; /* G_MAXUINT64: none, or it is kept */
+    gboolean is_damaged;
     guint thread_count;  /* as far as they are known */
     guint64 last_stamp;  /* of the last event that was told */
     guint64 told_count;  /* of them all, lost ones too */
@@ -104,11 +104,11 @@ TtSessionInfo *tt_retell_read_info(TtCursor *steps) {
     return info;
 }
 
-TtRetelling *tt_retelling_new(TtSession *session, guint64 until_stamp) {
+TtRetelling *tt_retelling_new(TtSession *session, guint64 kept_stamp) {
     TtRetelling *retelling = g_new0(TtRetelling, 1);
 
     retelling->session = session;
-    retelling->until_stamp = until_stamp;
+    retelling->kept_stamp = kept_stamp;
     retelling->last_stamp = tt_session_get_info(session)->timescale.start_stamp;
     retelling->events = g_new(TtEvent, TT_SECTION_EVENTS_MAX);
     retelling->nodes = g_new(TtRecordStack, TT_SECTION_NODES_MAX);
@@ -131,22 +131,43 @@ void tt_retelling_free(TtRetelling *retelling) {
 
 /* ---- In order ---- */
 
-/* Items that are held come back with a RELEASE; those that are not are applied as far as the
- * instant that is wanted. Returns 0, or -EBADMSG. */
-static int give(TtRetelling *retelling, const TtEvent *items, guint count, guint64 is_held) {
-    guint known = 0;
+/* All has been applied that happened up to the instant. */
+static void keep_instant(TtRetelling *retelling) {
+    tt_session_keep_instant(retelling->session);
+    retelling->kept_stamp = G_MAXUINT64;
+}
 
+static void apply(TtRetelling *retelling, const TtEvent *items, guint count) {
+    guint earlier = 0;
+
+    if (items[count - 1].stamp > retelling->kept_stamp) {
+        while (items[earlier].stamp <= retelling->kept_stamp)
+            earlier++;
+        if (earlier > 0)
+            tt_order_apply(&retelling->order, items, earlier);
+        keep_instant(retelling);
+    }
+    tt_order_apply(&retelling->order, items + earlier, count - earlier);
+}
+
+static void release(TtRetelling *retelling, guint64 stamp) {
+    if (stamp > retelling->kept_stamp) {
+        tt_order_release(&retelling->order, retelling->kept_stamp);
+        if (retelling->order.count > 0)
+            keep_instant(retelling);
+    }
+    tt_order_release(&retelling->order, stamp);
+}
+
+/* Items that are held come back with a RELEASE. Returns 0, or -EBADMSG. */
+static int give(TtRetelling *retelling, const TtEvent *items, guint count, guint64 is_held) {
     if (is_held) {
         if (count > TT_ORDER_ITEMS - retelling->order.count)
             return -EBADMSG;
         tt_order_hold(&retelling->order, items, count);
-        return 0;
+    } else {
+        apply(retelling, items, count);
     }
-    while (known < count && items[known].stamp <= retelling->until_stamp)
-        known++;
-    if (known > 0)
-        tt_order_apply(&retelling->order, items, known);
-    retelling->is_at_instant = known < count;
     return 0;
 }
 
@@ -213,14 +234,11 @@ static int take_loss(TtRetelling *retelling, const TtRawRecord *raw) {
 }
 
 static int take_release(TtRetelling *retelling, const TtRawRecord *raw) {
-    TtRecordRelease release;
+    TtRecordRelease record;
 
-    if (tt_decode_release(raw, &release) < 0)
+    if (tt_decode_release(raw, &record) < 0)
         return -EBADMSG;
-    guint64 stamp = retelling->last_stamp + (guint64)tt_unzigzag(release.stamp);
-    tt_order_release(&retelling->order, MIN(stamp, retelling->until_stamp));
-    /* What is held still and follows was only there to be looked at. */
-    retelling->is_at_instant = stamp >= retelling->until_stamp && retelling->order.count > 0;
+    release(retelling, retelling->last_stamp + (guint64)tt_unzigzag(record.stamp));
     return 0;
 }
 
@@ -320,11 +338,9 @@ static int take_interruption(TtRetelling *retelling, const TtRawRecord *raw) {
 
     if (tt_decode_interruption(raw, &record) < 0)
         return -EBADMSG;
-    tt_order_release(&retelling->order, retelling->until_stamp);
-    if (record.stamp > retelling->until_stamp) {
-        retelling->is_at_instant = TRUE;
-        return 0;
-    }
+    release(retelling, G_MAXUINT64);
+    if (record.stamp > retelling->kept_stamp)
+        keep_instant(retelling);
     retelling->told_count = tt_saturating_add(retelling->told_count, record.count);
     g_array_set_size(retelling->lane_counts, 0);
     tt_session_resume(retelling->session, &record);
@@ -337,7 +353,7 @@ static int take_state(TtRetelling *retelling, const TtRawRecord *raw) {
     if (tt_decode_state(raw, &record) < 0 || record.exit_status > G_MAXINT ||
         tt_retell_get_state(&record) == TT_SESSION_RUNNING)
         return -EBADMSG;
-    tt_order_release(&retelling->order, retelling->until_stamp);
+    release(retelling, G_MAXUINT64);
     tt_session_end(retelling->session, tt_retell_get_state(&record), (gint)record.exit_status - 1,
                    0);
     return 0;
@@ -404,11 +420,10 @@ gboolean tt_retelling_take(TtRetelling *retelling, TtSection *section) {
     TtRawRecord raw;
     int r = read_columns(retelling, section) ? 0 : -EBADMSG;
 
-    while (r == 0 && !retelling->is_at_instant &&
-           (r = tt_decode_framed(&steps, &raw)) == TT_ITEM_RECORD)
+    while (r == 0 && (r = tt_decode_framed(&steps, &raw)) == TT_ITEM_RECORD)
         r = take_step(retelling, &raw, &steps);
     retelling->is_damaged = r < 0;
-    return r >= 0 && !retelling->is_at_instant;
+    return r >= 0;
 }
 
 GArray *tt_retelling_steal_held(TtRetelling *retelling) {
@@ -416,12 +431,10 @@ GArray *tt_retelling_steal_held(TtRetelling *retelling) {
 }
 
 gboolean tt_retelling_finish(TtRetelling *retelling) {
-    tt_order_release(&retelling->order, retelling->until_stamp);
+    release(retelling, G_MAXUINT64);
+    if (retelling->kept_stamp != G_MAXUINT64)
+        keep_instant(retelling); /* nothing happened after it */
     return !retelling->is_damaged;
-}
-
-gboolean tt_retelling_is_at_instant(const TtRetelling *retelling) {
-    return retelling->is_at_instant;
 }
 
 guint64 tt_retelling_get_last_stamp(const TtRetelling *retelling) { return retelling->last_stamp; }

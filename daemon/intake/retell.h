@@ -20,13 +20,14 @@ TtSessionInfo *tt_retell_read_info(TtCursor *steps);
 
 typedef struct TtRetelling TtRetelling;
 
-/* @session: borrowed. @until_stamp: up to which it is told; G_MAXUINT64: all */
-TtRetelling *tt_retelling_new(TtSession *session, guint64 until_stamp);
+/* @session: borrowed. @kept_stamp: it keeps the instant after what happened up to then
+ * (tt_session_keep_instant); G_MAXUINT64: none */
+TtRetelling *tt_retelling_new(TtSession *session, guint64 kept_stamp);
 void tt_retelling_free(TtRetelling *retelling);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtRetelling, tt_retelling_free)
 
-/* Tells one section of the session; its first steps are passed over. FALSE: nothing after it is to
- * be told: the instant is reached, or the section is damaged. */
+/* Tells one section of the session; its first steps are passed over. FALSE: it is damaged, and
+ * nothing after it is to be told. */
 gboolean tt_retelling_take(TtRetelling *retelling, TtSection *section);
 
 /* What waits for a RELEASE that has not come, to go on with (tt_order_take_held). Owned. */
@@ -44,8 +45,5 @@ GArray *tt_retelling_copy_lane_counts(const TtRetelling *retelling);
 
 /* Against what the next section's columns are told. */
 const TtGuess *tt_retelling_get_guess(const TtRetelling *retelling);
-
-/* Whether it stopped short, at the instant that was wanted. */
-gboolean tt_retelling_is_at_instant(const TtRetelling *retelling);
 
 G_END_DECLS

@@ -18,25 +18,52 @@ static guint64 count_rows(const TtSession *session) {
            session->names.scopes->len;
 }
 
-void tt_session_keep_mark(TtSession *session, guint32 index) {
-    TtMarks *marks = &session->marks;
-    guint64 rows = count_rows(session);
-    TtKeptMark *kept;
+static TtKeptMark *keep(TtSession *session) {
+    TtKeptMark *kept = g_new(TtKeptMark, 1);
 
-    if (session->limits.pinned_marks == 0 ||
-        marks->spent + rows > FREE_ROWS + tt_session_count_events(session) / EVENTS_A_ROW)
-        return;
-    marks->spent += rows;
-
-    kept = g_new(TtKeptMark, 1);
     *kept = (TtKeptMark){
-        .index = index,
+        .mark_count = session->names.marks->len,
         .state = tt_state_new(session),
         .pin = tt_session_pin(session),
         .next_id = session->next_id,
         .death_count = tt_history_count_pushed(&session->history),
         .missed_count = session->history.skipped,
     };
+    return kept;
+}
+
+static void forget(TtSession *session, TtKeptMark *kept) {
+    if (kept->pin)
+        tt_pins_remove(&session->pins, kept->pin, &session->blocks);
+    tt_state_unref(kept->state);
+    g_free(kept);
+}
+
+void tt_session_keep_instant(TtSession *session) {
+    g_assert(!session->marks.wanted);
+    session->marks.wanted = keep(session);
+}
+
+void tt_session_want_mark(TtSession *session, guint32 index) {
+    session->marks.wanted_mark = index + 1;
+}
+
+void tt_session_keep_mark(TtSession *session) {
+    TtMarks *marks = &session->marks;
+    guint64 rows = count_rows(session);
+    TtKeptMark *kept;
+
+    if (session->names.marks->len == marks->wanted_mark) {
+        tt_session_keep_instant(session);
+        return;
+    }
+
+    if (session->limits.pinned_marks == 0 ||
+        marks->spent + rows > FREE_ROWS + tt_session_count_events(session) / EVENTS_A_ROW)
+        return;
+    marks->spent += rows;
+
+    kept = keep(session);
     g_queue_push_tail(&marks->kept, kept);
     marks->pinned_count++;
     gsize bytes = tt_state_bytes(kept->state);
@@ -48,10 +75,14 @@ void tt_session_keep_mark(TtSession *session, guint32 index) {
 }
 
 const TtKeptMark *tt_session_find_kept_mark(const TtSession *session, guint32 index) {
+    const TtKeptMark *wanted = session->marks.wanted;
+
+    if (wanted && session->marks.wanted_mark == index + 1)
+        return wanted;
     for (const GList *link = session->marks.kept.tail; link; link = link->prev) {
         const TtKeptMark *kept = link->data;
 
-        if (kept->index == index)
+        if (kept->mark_count == index + 1)
             return kept;
     }
     return NULL;
@@ -73,6 +104,16 @@ static gboolean give_up_mark(TtSession *session) {
     return FALSE;
 }
 
+/* FALSE: there is none. */
+static gboolean give_up_wanted(TtSession *session) {
+    TtKeptMark *wanted = session->marks.wanted;
+
+    if (!wanted || !wanted->pin)
+        return FALSE;
+    tt_pins_remove(&session->pins, g_steal_pointer(&wanted->pin), &session->blocks);
+    return TRUE;
+}
+
 /* Of a fork first: most children call exec, and never ask. FALSE: there is none. */
 static gboolean give_up_pin(TtSession *session) {
     return tt_session_give_up_fork(session) || give_up_mark(session);
@@ -81,7 +122,7 @@ static gboolean give_up_pin(TtSession *session) {
 G_GNUC_NO_INLINE guint32 tt_session_take_pinned_slot(TtSession *session) {
     guint32 slot = 0;
 
-    while (slot == 0 && give_up_pin(session))
+    while (slot == 0 && (give_up_pin(session) || give_up_wanted(session)))
         slot = tt_blocks_take_slot(&session->blocks);
     return slot;
 }
@@ -91,14 +132,10 @@ static void forget_oldest(TtSession *session) {
     TtKeptMark *kept = g_queue_pop_head(&marks->kept);
     gsize bytes = tt_state_bytes(kept->state);
 
-    if (kept->pin) {
-        tt_pins_remove(&session->pins, kept->pin, &session->blocks);
-        marks->pinned_count--;
-    }
+    marks->pinned_count -= kept->pin != NULL;
     marks->state_bytes -= bytes;
     tt_budget_give(&session->detail, bytes);
-    tt_state_unref(kept->state);
-    g_free(kept);
+    forget(session, kept);
 }
 
 /* The dead that marks and forks keep. Those that a reader keeps go to the marks when it is done, if
@@ -142,4 +179,6 @@ void tt_session_bound_marks(TtSession *session) {
 void tt_session_clear_marks(TtSession *session) {
     while (!g_queue_is_empty(&session->marks.kept))
         forget_oldest(session);
+    if (session->marks.wanted)
+        forget(session, g_steal_pointer(&session->marks.wanted));
 }

@@ -251,7 +251,7 @@ void tt_session_add_mark(TtSession *session, guint64 stamp, TtString name) {
     };
 
     if (tt_names_add_mark(&session->names, &mark, name))
-        tt_session_keep_mark(session, session->names.marks->len - 1);
+        tt_session_keep_mark(session);
 }
 
 void tt_session_set_variable(TtSession *session, guint32 slot, guint32 variable) {

@@ -155,6 +155,10 @@ void tt_session_leave_realloc(TtSession *session, guint16 thread, guint64 stamp)
 
 /* A mark keeps the state as of now, within bounds (tt_snapshot_new_at). */
 void tt_session_add_mark(TtSession *session, guint64 stamp, TtString name);
+
+/* For whom a session is told again, to know all of one instant. Either once: */
+void tt_session_keep_instant(TtSession *session); /* now: the time that is asked for, or the peak */
+void tt_session_want_mark(TtSession *session, guint32 index); /* that is to come: has it kept */
 void tt_session_name_block(TtSession *session, guint16 thread, const TtRecordVariable *record);
 
 /* What the allocator gave the block that the thread's last birth was. */

@@ -65,9 +65,9 @@ TtSnapshot *tt_snapshot_new(TtSession *session, TtPin **ret_pin) {
     return begin(session, state, session->names.marks->len);
 }
 
-/* As a mark has kept it. */
+/* As a mark has kept it, or a session that was told again for it. */
 static TtSnapshot *begin_kept(TtSession *session, const TtKeptMark *kept, TtPin **ret_pin) {
-    TtSnapshot *snapshot = begin(session, tt_state_ref(kept->state), kept->index + 1);
+    TtSnapshot *snapshot = begin(session, tt_state_ref(kept->state), kept->mark_count);
     guint64 since = tt_history_count_pushed(&session->history) - kept->death_count;
 
     snapshot->instant.source = TT_STATE_KEPT;
@@ -140,6 +140,7 @@ static gsize count_marks_by(const TtSession *session, guint64 time_ns) {
 static TtSnapshot *begin_at_time(TtSession *session, guint64 time_ns, guint64 now_stamp,
                                  TtPin **ret_pin, GError **error) {
     guint64 end_ns = tt_session_tick_ns(session, session->now);
+    TtSnapshot *snapshot;
 
     if (session->state == TT_SESSION_RUNNING)
         end_ns = MAX(end_ns, tt_timescale_ns(&session->info->timescale, now_stamp));
@@ -150,12 +151,35 @@ static TtSnapshot *begin_at_time(TtSession *session, guint64 time_ns, guint64 no
                     end_ns / 1000000000, (guint)(end_ns / 1000000 % 1000));
         return NULL;
     }
-    return begin_earlier(session, time_ns, count_marks_by(session, time_ns), ret_pin);
+    if (session->marks.wanted)
+        snapshot = begin_kept(session, session->marks.wanted, ret_pin);
+    else
+        snapshot = begin_earlier(session, time_ns, count_marks_by(session, time_ns), ret_pin);
+    snapshot->instant.t_ns = time_ns;
+    return snapshot;
+}
+
+/* What was kept is of the end of a tick, in which more may have happened after the peak. */
+static gboolean is_at_peak(const TtSession *session, const TtState *state) {
+    gsize i = 0;
+
+    if (state->totals.live_bytes != session->sites.peak_bytes)
+        return FALSE;
+    while (i < state->site_count && state->sites[i].live_bytes == state->sites[i].peak_bytes &&
+           state->sites[i].live_blocks == state->sites[i].peak_blocks)
+        i++;
+    return i == state->site_count;
 }
 
 static TtSnapshot *begin_at_start(TtSession *session, TtPin **ret_pin) {
-    TtSnapshot *snapshot = begin_earlier(session, 0, 0, ret_pin);
+    TtSnapshot *snapshot;
 
+    if (session->marks.wanted) {
+        snapshot = begin_kept(session, session->marks.wanted, ret_pin);
+        snapshot->instant.t_ns = 0;
+        return snapshot;
+    }
+    snapshot = begin_earlier(session, 0, 0, ret_pin);
     snapshot->end_id = 1;
     snapshot->dead_count = 0;
     if (snapshot->inherited_count == 0) {
@@ -170,10 +194,16 @@ static TtSnapshot *begin_at_start(TtSession *session, TtPin **ret_pin) {
 
 static TtSnapshot *begin_at_peak(TtSession *session, TtPin **ret_pin) {
     guint64 peak_ns = tt_session_tick_ns(session, session->sites.peak_tick);
+    const TtKeptMark *kept = session->marks.wanted;
     TtSnapshot *snapshot;
 
     if (session->sites.peak_bytes == 0)
         return begin_at_start(session, ret_pin);
+    if (kept && is_at_peak(session, kept->state)) {
+        snapshot = begin_kept(session, kept, ret_pin);
+        snapshot->instant.t_ns = peak_ns;
+        return snapshot;
+    }
     snapshot = begin_earlier(session, peak_ns, count_marks_by(session, peak_ns), ret_pin);
     snapshot->is_sum_known = TRUE;
     snapshot->known_blocks = session->sites.peak_blocks;
@@ -401,6 +431,10 @@ void tt_snapshot_rewind_live(TtSnapshot *snapshot) {
 
 gboolean tt_snapshot_has_born(const TtSnapshot *snapshot, const TtBlockRow *row) {
     return row->is_inherited || (row->id < snapshot->end_id && row->born_ns <= snapshot->end_ns);
+}
+
+gboolean tt_snapshot_is_whole(const TtSnapshot *snapshot) {
+    return !snapshot->is_filtered || snapshot->has_all_dead;
 }
 
 const TtInstantRow *tt_snapshot_get_instant(const TtSnapshot *snapshot) {

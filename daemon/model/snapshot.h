@@ -254,6 +254,8 @@ const TtSessionInfo *tt_snapshot_get_info(const TtSnapshot *snapshot);
 TtSessionState tt_snapshot_get_state(const TtSnapshot *snapshot, gint *ret_exit_status);
 guint64 tt_snapshot_get_time_ns(const TtSnapshot *snapshot); /* of the state shown, session time */
 const TtInstantRow *tt_snapshot_get_instant(const TtSnapshot *snapshot);
+/* Are all blocks known that were alive at its instant? */
+gboolean tt_snapshot_is_whole(const TtSnapshot *snapshot);
 
 /* Whether its sums were led back from later ones. Then nothing is known of how long the blocks
  * freed until then lived, and which were temporary: those figures are 0. */

@@ -205,6 +205,17 @@ def pictures_show_the_instant():
                 check_equal(peak["data-bytes"], str(export["peak_bytes"]), f"peak at {at}")
 
 
+def check_time(run, mark, word):
+    """The word means the time of a mark."""
+    export = run.ask("export", f"--at={word}")
+    ttlib.check_books_at(export)
+    check_equal(export["instant"]["t_ns"], mark["t_ns"])
+    check_equal(export["total_allocated"], mark["live_bytes"], f"at {word}")
+    check_sums(export, run.story, mark["name"])
+    check_listed(export, run.story, mark["name"])
+    return export
+
+
 @ttlib.case
 def exports_at_times_are_what_was():
     with Run(PROGRAM) as run:
@@ -212,13 +223,7 @@ def exports_at_times_are_what_was():
         check(len(marks) >= 8, f"{marks}")
         for mark in marks:
             for word in (str(mark["t_ns"]), f"{mark['t_ns']}ns"):
-                export = run.ask("export", f"--at={word}")
-                ttlib.check_books_at(export)
-                check_equal(export["instant"]["t_ns"], mark["t_ns"])
-                check_equal(export["total_allocated"], mark["live_bytes"], f"at {word}")
-                check_sums(export, run.story, mark["name"])
-                check_listed(export, run.story, mark["name"])
-                check_equal(export["completeness"]["unlisted_blocks"], 0)
+                check_time(run, mark, word)
 
 
 @ttlib.case
@@ -365,6 +370,12 @@ class Recorded:
         check_equal(process.returncode, 0)
         self.story = Story(folder / "log")
 
+    def ask(self, *words):
+        """Of the recording."""
+        told = self.daemon.ctl(*words, "--json", f"--from={self.path}")
+        check_equal(told.returncode, 0, f"{words}: {told.stderr}")
+        return json.loads(told.stdout)
+
     def check_same(self, *words):
         """What is asked of the recording is what the session itself says."""
         live = self.daemon.ctl(*words, "--json")
@@ -378,6 +389,25 @@ class Recorded:
                 del module["symbols"]  # of names that were looked up so far
         for key in documents[0]:
             check_equal(documents[1][key], documents[0][key], f"{key} of {words}, seed {SEED}")
+
+
+@ttlib.case
+def recordings_know_what_history_lost():
+    with ttlib.Daemon("--history=40") as daemon:
+        recorded = Recorded(daemon)
+        for name in recorded.story.instants:
+            check_export(recorded, name)
+        peak = recorded.ask("export", "--at=peak")
+        check_equal(peak["instant"]["source"], "kept")
+        ttlib.check_schema(peak)
+        marks = recorded.ask("export")["marks"]
+        for mark in marks[::3]:
+            ttlib.check_exact(check_time(recorded, mark, f"{mark['t_ns']}ns"))
+        for before, after in ((marks[0], marks[4]), (marks[3], marks[-1])):
+            words = [f"{mark['t_ns']}ns" for mark in (before, after)]
+            diff = recorded.ask("diff", *words)
+            check_equal((diff["before"]["exact"], diff["after"]["exact"]), (True, True))
+            check_equal(diff["totals"], recorded.ask("diff", before["name"], after["name"])["totals"])
 
 
 @ttlib.case

@@ -185,11 +185,9 @@ GPtrArray *tt_replay_get_cards(TtReplay *replay) {
 }
 
 TtHeldSnapshot *tt_replay_take_snapshot(TtReplay *replay, const guint8 *session_id,
-                                        guint64 until_stamp, const TtInstant *instant,
-                                        GError **error) {
+                                        const TtInstant *instant, GError **error) {
     (void)replay;
     (void)session_id;
-    (void)until_stamp;
     (void)instant;
     (void)error;
     g_assert_not_reached();

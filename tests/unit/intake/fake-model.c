@@ -145,6 +145,10 @@ void tt_session_add_mark(TtSession *session, guint64 stamp, TtString name) {
         session->event_count);
 }
 
+void tt_session_keep_instant(TtSession *session) {
+    say(session, "instant kept after %" G_GUINT64_FORMAT, session->event_count);
+}
+
 void tt_session_name_block(TtSession *session, guint16 thread, const TtRecordVariable *record) {
     (void)thread;
     say(session, "variable %.*s after %" G_GUINT64_FORMAT, (int)record->name.len, record->name.text,

@@ -103,10 +103,12 @@ static GBytes *read_file(int fd) {
 /* Two threads that hand blocks over so tightly that stamps precede their cause, a mark, names.
  *
  * The clock may be past a round's stamps when it is written. Nothing is published before all is
- * written, or what one thread does would be merged long before what the other did earlier. */
-static void play(Place *place, Program *program, guint rounds) {
+ * written, or what one thread does would be merged long before what the other did earlier.
+ *
+ * Returns the first round's stamp. */
+static guint64 play(Place *place, Program *program, guint rounds) {
     Writer *a = &program->writers[0], *b = &program->writers[1];
-    guint64 stamp = writer_stamp();
+    guint64 first = writer_stamp(), stamp = first;
 
     a->holds_back = b->holds_back = TRUE;
     writer_record(a, stack,
@@ -135,6 +137,7 @@ static void play(Place *place, Program *program, guint rounds) {
     writer_publish(b);
     g_assert_true(tt_intake_add_mark(place->intake, program->id, "here", NULL));
     writer_free(a, 0x666000, writer_stamp()); /* of no block */
+    return first;
 }
 
 /* One of a sampled program that leaves the sample, one that does not. */
@@ -202,16 +205,19 @@ static void assert_same(TtSnapshot *got, TtSnapshot *want) {
     g_assert_cmpuint(size_spare(got), ==, size_spare(want));
 }
 
-/* Records a program that is still there when it is stopped. Its live state is left in @ret_live. */
+/* Records a program that is still there when it is stopped. Its live state is left in @ret_live,
+ * its first round's stamp in @ret_first. */
 static GBytes *record_sampled(Place *place, Program *program, guint rounds, guint64 sample_bytes,
-                              TtHeldSnapshot **ret_live) {
+                              TtHeldSnapshot **ret_live, guint64 *ret_first) {
     Outcome outcome = {0};
     int fd = memfd_create("recording", MFD_CLOEXEC);
     TtRecording *recording =
         tt_intake_start_recording(place->intake, dup(fd), 0, on_done, &outcome);
 
     start_sampled_program(place, program, sample_bytes);
-    play(place, program, rounds);
+    guint64 first = play(place, program, rounds);
+    if (ret_first)
+        *ret_first = first;
     if (sample_bytes > 0)
         reallocate(program);
     if (ret_live)
@@ -225,10 +231,10 @@ static GBytes *record_sampled(Place *place, Program *program, guint rounds, guin
 }
 
 static GBytes *record(Place *place, Program *program, guint rounds, TtHeldSnapshot **ret_live) {
-    return record_sampled(place, program, rounds, 0, ret_live);
+    return record_sampled(place, program, rounds, 0, ret_live, NULL);
 }
 
-static TtHeldSnapshot *tell(Place *place, const void *bytes, gsize len, guint64 until,
+static TtHeldSnapshot *tell(Place *place, const void *bytes, gsize len, const TtInstant *instant,
                             GError **error) {
     g_autoptr(TtReplay) replay = tt_replay_open(place->intake, make_file(bytes, len), NULL, error);
 
@@ -238,7 +244,7 @@ static TtHeldSnapshot *tell(Place *place, const void *bytes, gsize len, guint64 
     if (cards->len == 0)
         return NULL;
     return tt_replay_take_snapshot(replay, ((TtSessionCard *)g_ptr_array_index(cards, 0))->id,
-                                   until, NULL, error);
+                                   instant, error);
 }
 
 static void test_what_is_told_again_is_the_same(void) {
@@ -250,7 +256,7 @@ static void test_what_is_told_again_is_the_same(void) {
     g_autoptr(GBytes) file = record(&place, &program, 3000, &live);
     gsize len;
     const void *bytes = g_bytes_get_data(file, &len);
-    g_autoptr(TtHeldSnapshot) told = tell(&place, bytes, len, G_MAXUINT64, NULL);
+    g_autoptr(TtHeldSnapshot) told = tell(&place, bytes, len, NULL, NULL);
     g_assert_nonnull(told);
     assert_same(told->snapshot, live->snapshot);
     g_assert_cmpint(tt_snapshot_get_state(told->snapshot, NULL), ==, TT_SESSION_RUNNING);
@@ -269,10 +275,10 @@ static void test_sampled_is_told_again_as_estimated(void) {
     g_autoptr(TtHeldSnapshot) live = NULL;
 
     place_open(&place, 0);
-    g_autoptr(GBytes) file = record_sampled(&place, &program, 3000, 4096, &live);
+    g_autoptr(GBytes) file = record_sampled(&place, &program, 3000, 4096, &live, NULL);
     gsize len;
     const void *bytes = g_bytes_get_data(file, &len);
-    g_autoptr(TtHeldSnapshot) told = tell(&place, bytes, len, G_MAXUINT64, NULL);
+    g_autoptr(TtHeldSnapshot) told = tell(&place, bytes, len, NULL, NULL);
     g_assert_nonnull(told);
     assert_same(told->snapshot, live->snapshot);
     const TtSample *sample = tt_snapshot_get_sample(told->snapshot);
@@ -287,29 +293,40 @@ static void test_sampled_is_told_again_as_estimated(void) {
     place_close(&place);
 }
 
-/* Each instant has what happened up to it, which the rounds' own stamps tell. */
+static guint64 count_live(TtSnapshot *snapshot) {
+    TtBlockRow row;
+    guint64 count = 0;
+
+    while (tt_snapshot_next_live(snapshot, &row, 1) > 0)
+        count++;
+    return count;
+}
+
+/* Each instant has what happened up to it, which the rounds' own stamps tell, though the history
+ * has lost most of what died since. */
 static void test_any_instant_can_be_asked_for(void) {
     Place place;
     Program program;
-    const guint rounds = 300; /* all of their blocks are in the history */
+    const guint rounds = 3000;
+    gsize len, mark_count;
+    guint64 first;
 
     place_open(&place, 0);
-    g_autoptr(GBytes) file = record(&place, &program, rounds, NULL);
-    gsize len, mark_count;
+    g_autoptr(GBytes) file = record_sampled(&place, &program, rounds, 0, NULL, &first);
     const void *bytes = g_bytes_get_data(file, &len);
-    g_autoptr(TtHeldSnapshot) all = tell(&place, bytes, len, G_MAXUINT64, NULL);
+    g_autoptr(TtHeldSnapshot) all = tell(&place, bytes, len, NULL, NULL);
     const TtTimescale *scale = &tt_snapshot_get_info(all->snapshot)->timescale;
-    TtBlockRow row;
-    g_assert_cmpuint(tt_snapshot_read_freed(all->snapshot, 0, &row, 1), ==, 1);
-    guint64 first = tt_timescale_stamp(scale, row.born_ns);
 
-    for (guint i = 0; i < rounds; i += 41) {
+    for (guint i = 0; i < rounds; i += 411) {
         /* Between two rounds, of which each has three births. */
-        g_autoptr(TtHeldSnapshot) then = tell(&place, bytes, len, first + 100 * (i + 1) - 5, NULL);
+        TtInstant time = {.kind = TT_INSTANT_TIME,
+                          .time_ns = tt_timescale_ns(scale, first + 100 * (i + 1) - 5)};
+        g_autoptr(TtHeldSnapshot) then = tell(&place, bytes, len, &time, NULL);
+        const TtTotals *totals = tt_snapshot_get_totals(then->snapshot);
 
-        g_assert_cmpuint(tt_snapshot_get_totals(then->snapshot)->cumulative_allocations, ==,
-                         3 * (i + 1));
-        g_assert_cmpint(tt_snapshot_get_state(then->snapshot, NULL), ==, TT_SESSION_RUNNING);
+        g_assert_cmpuint(totals->cumulative_allocations, ==, 3 * (i + 1));
+        g_assert_cmpuint(count_live(then->snapshot), ==, totals->live_blocks);
+        g_assert_true(tt_snapshot_is_whole(then->snapshot));
         tt_snapshot_get_marks(then->snapshot, &mark_count);
         g_assert_cmpuint(mark_count, ==, 0);
     }
@@ -323,7 +340,7 @@ static void test_any_instant_can_be_asked_for(void) {
 /* Refused, or told up to where it is whole, and said so. Returns the events, or -1. */
 static gint64 try(Place *place, const void *bytes, gsize len, gboolean *ret_is_doubted) {
     g_autoptr(GError) error = NULL;
-    g_autoptr(TtHeldSnapshot) told = tell(place, bytes, len, G_MAXUINT64, &error);
+    g_autoptr(TtHeldSnapshot) told = tell(place, bytes, len, NULL, &error);
 
     *ret_is_doubted = FALSE;
     if (!told)
@@ -473,7 +490,7 @@ static void test_fault_G17_made_up(void) {
     /* Another major version is named. */
     ((TtRecordingHead *)(void *)packed)->major = 9;
     g_autoptr(GError) error = NULL;
-    g_assert_null(tell(&place, packed, sizeof head + len, G_MAXUINT64, &error));
+    g_assert_null(tell(&place, packed, sizeof head + len, NULL, &error));
     g_assert_nonnull(strstr(error->message, "9.0"));
     place_close(&place);
 }
