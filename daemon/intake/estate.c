@@ -13,6 +13,7 @@ struct TtEstate {
     TtEstates *estates;
     TtFeed *child, *parent;
     TtForkInstant instant;
+    guint64 asked_stamp; /* when its parent was asked first, by the parent's clock; 0: not yet */
     TtBequest *bequest;  /* the parent's owner's */
     GByteArray *records; /* of a piece */
     gboolean is_last;
@@ -98,6 +99,14 @@ static void run_take(gpointer data) {
     tt_worker_send(tt_feed_get_worker(estate->parent), run_bequeath, estate, NULL);
 }
 
+/* Whether the parent has come as far as it was when it was asked, which is later than the fork. */
+static gboolean read_on(TtEstate *estate) {
+    if (estate->asked_stamp == 0)
+        estate->asked_stamp = tt_feed_read_clock(estate->parent);
+    return tt_feed_catch_up_to(estate->parent, estate->asked_stamp,
+                               g_get_monotonic_time() + TURN_US);
+}
+
 /* Keeps the instant, and has the child line up. Returns whether its turn has come. */
 static gboolean line_up(TtEstate *estate) {
     GQueue *heirs = tt_feed_get_heirs(estate->parent);
@@ -126,7 +135,7 @@ static void run_bequeath(gpointer data) {
 
     estate->is_last = is_closed(estate);
     if (!estate->is_last && !estate->bequest) {
-        if (!tt_feed_catch_up(estate->parent, g_get_monotonic_time() + TURN_US, NULL)) {
+        if (!read_on(estate)) {
             retry(estate->parent, on_retry_bequeath, estate);
             return;
         }

@@ -323,12 +323,19 @@ static void wake(TtFeed *feed) {
     set_slices(feed, g_idle_source_new());
 }
 
+guint64 tt_feed_read_clock(TtFeed *feed) { return tt_merger_read_clock(feed->merger); }
+
 gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp) {
-    guint64 now = tt_merger_read_clock(feed->merger);
-    gboolean is_in_time = TRUE;
+    guint64 now = tt_feed_read_clock(feed);
 
     if (ret_stamp)
         *ret_stamp = now;
+    return tt_feed_catch_up_to(feed, now, deadline_us);
+}
+
+gboolean tt_feed_catch_up_to(TtFeed *feed, guint64 stamp, gint64 deadline_us) {
+    gboolean is_in_time = TRUE;
+
     if (feed->cause == CAUSE_NONE && tt_process_has_ended(&feed->process))
         begin_end(feed, CAUSE_PROCESS);
     if (feed->is_inheriting)
@@ -338,8 +345,8 @@ gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp) 
             run_slice(feed);
         } else {
             tt_merger_drain(feed->merger);
-            tt_merger_merge(feed->merger, now, SLICE_BYTES);
-            if (tt_merger_has_reached(feed->merger, now))
+            tt_merger_merge(feed->merger, stamp, SLICE_BYTES);
+            if (tt_merger_has_reached(feed->merger, stamp))
                 break;
         }
         tt_worker_note_progress();

@@ -85,6 +85,13 @@ void tt_feed_set_recording(TtFeed *feed, gboolean is_recording);
  * @ret_stamp (nullable). */
 gboolean tt_feed_catch_up(TtFeed *feed, gint64 deadline_us, guint64 *ret_stamp);
 
+/* The same, up to a moment that has passed: of a program that always has more, now is never reached
+ * by looks that are short. */
+gboolean tt_feed_catch_up_to(TtFeed *feed, guint64 stamp, gint64 deadline_us);
+
+/* The stamp of now, as its events are stamped. */
+guint64 tt_feed_read_clock(TtFeed *feed);
+
 TtSession *tt_feed_get_session(TtFeed *feed);
 
 /* The children that inherit of it, in the order in which they are served: estate.c's. */

@@ -266,4 +266,71 @@ def fault_C09_exec_of_a_static_image():
         check_equal(len(daemon.sessions()), 1, "sessions")
 
 
+# ---- C17 ----
+
+# Eight lanes are full whenever the daemon looks.
+SATURATING = r"""
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SLOTS 1000
+
+static void *rush(void *seed) {
+    void **slots = calloc(SLOTS, sizeof *slots);
+
+    for (unsigned lot = (unsigned)(size_t)seed;;) {
+        unsigned i = (lot = lot * 1103515245u + 12345u) / 7 % SLOTS;
+        free(slots[i]);
+        slots[i] = malloc(16 + lot % 100);
+    }
+    return NULL;
+}
+
+int main(void) {
+    pthread_t thread;
+    char byte;
+
+    for (long i = 1; i <= 8; i++)
+        pthread_create(&thread, NULL, rush, (void *)i);
+    read(0, &byte, 1);
+    pid_t child = fork();
+    if (child == 0) {
+        malloc(77777);
+        _exit(0);
+    }
+    dprintf(1, "%d\n", (int)child);
+    read(0, &byte, 1);
+    _exit(0);
+}
+"""
+
+
+@case
+def fault_C17_child_of_a_parent_that_the_daemon_lags_behind():
+    """It comes to what it inherits while its parent goes on as fast as the daemon reads."""
+    program = ttlib.compile_c(SATURATING, "-w", "-O1", "-pthread")
+    with ttlib.Daemon() as daemon:
+        process = subprocess.Popen(
+            [program],
+            env=daemon.preload_env({"TT_LOSSLESS": 1}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        ttlib.at_end(process.kill)
+        ttlib.wait_for(
+            lambda: (daemon.session_of(process.pid) or {}).get("events", 0) > 1_000_000,
+            "it is at work",
+        )
+        process.stdin.write(b"x")
+        process.stdin.flush()
+        card = daemon.wait_for_state(int(process.stdout.readline()), "exited")
+        check_equal(process.poll(), None, "its parent goes on")
+        check_equal(card["events"], 1, "its own call is applied")
+        check(card["live_blocks"] > 1000, f"it has inherited: {card}")
+        process.kill()
+        process.wait()
+
+
 ttlib.main()
