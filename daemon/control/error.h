@@ -16,7 +16,7 @@ GQuark tt_control_error_quark(void);
  * @TT_CONTROL_ERROR_NO_SUCH_TARGET: no session is meant by it; the message lists those there are
  * @TT_CONTROL_ERROR_AMBIGUOUS: several are; the message lists them
  * @TT_CONTROL_ERROR_INVALID_ARGUMENT: a format, view or option that does not exist
- * @TT_CONTROL_ERROR_BUSY: too many exports wait already
+ * @TT_CONTROL_ERROR_BUSY: too many exports wait already, or the session is not ready for it
  * @TT_CONTROL_ERROR_NOT_WRITABLE: the descriptor given is missing or not open for writing
  * @TT_CONTROL_ERROR_OUTPUT_FAILED: writing failed: no space, nobody reads, …
  * @TT_CONTROL_ERROR_BROKEN_PIPE: the reader went away, which is no news to whoever did it

@@ -81,6 +81,8 @@ static void return_failure(GDBusMethodInvocation *invocation, const GError *erro
         code = (TtControlError)error->code;
     else if (g_error_matches(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_GONE))
         code = TT_CONTROL_ERROR_NO_SUCH_TARGET;
+    else if (g_error_matches(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_BUSY))
+        code = TT_CONTROL_ERROR_BUSY;
     g_autofree char *message = tt_text_make_valid(error->message);
     g_dbus_method_invocation_return_error_literal(invocation, TT_CONTROL_ERROR, (gint)code,
                                                   message);

@@ -406,6 +406,13 @@ void tt_feed_wait_for_inheritance(TtFeed *feed) {
     g_mutex_unlock(&feed->lock);
 }
 
+gboolean tt_feed_is_inheriting(TtFeed *feed) {
+    g_mutex_lock(&feed->lock);
+    gboolean is_inheriting = feed->is_inheriting;
+    g_mutex_unlock(&feed->lock);
+    return is_inheriting;
+}
+
 gboolean tt_feed_is_behind(const TtFeed *feed) { return tt_tape_is_behind(feed->tape); }
 
 /* -- What wakes it ---------------------------------------------------------------------------- */

@@ -65,8 +65,12 @@ gboolean tt_feed_has_ended(TtFeed *feed);
 void tt_feed_get_summary(TtFeed *feed, TtSummary *ret_summary);
 TtSessionCard *tt_feed_make_card(TtFeed *feed);
 
-/* Waits until what it inherits has come: then its session can be asked. Any thread but a worker. */
+/* Waits until what it inherits has come, however long that takes: then its session can be asked.
+ * Any thread but a worker and the main one. */
 void tt_feed_wait_for_inheritance(TtFeed *feed);
+
+/* Whether it has not come yet. Any thread. */
+gboolean tt_feed_is_inheriting(TtFeed *feed);
 
 /* Whether it is this process's. Any thread. */
 gboolean tt_feed_is_of(const TtFeed *feed, const TtProcess *process);

@@ -17,6 +17,7 @@ typedef enum TtIntakeError {
     TT_INTAKE_ERROR_ENDED,           /* what is asked for is for running ones */
     TT_INTAKE_ERROR_NOT_A_RECORDING, /* the file is none, or none that can be read */
     TT_INTAKE_ERROR_CANCELLED,
+    TT_INTAKE_ERROR_BUSY, /* not yet; in a moment */
 } TtIntakeError;
 
 typedef struct TtIntake TtIntake;
@@ -120,7 +121,8 @@ TtHeldSnapshot *tt_intake_take_lives(TtIntake *intake, const guint8 *session_id,
 void tt_held_snapshot_free(TtHeldSnapshot *held);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TtHeldSnapshot, tt_held_snapshot_free)
 
-/* Sets a mark as of now, in a running session. Any thread but the session's worker. */
+/* Sets a mark as of now, in a running session. Any thread but the session's worker.
+ * @error: TT_INTAKE_ERROR_GONE, _ENDED, _BUSY: what it inherits has not come */
 gboolean tt_intake_add_mark(TtIntake *intake, const guint8 *session_id, const char *name,
                             GError **error);
 

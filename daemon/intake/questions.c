@@ -295,7 +295,13 @@ gboolean tt_intake_add_mark(TtIntake *intake, const guint8 *session_id, const ch
 
     if (!feed)
         return FALSE;
-    tt_feed_wait_for_inheritance(feed);
+    /* When that comes hangs on another process, and who asks may be the thread of all who ask. */
+    if (tt_feed_is_inheriting(feed)) {
+        g_set_error(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_BUSY,
+                    "What the session inherits of its parent has not come yet: mark it again in a "
+                    "moment");
+        return FALSE;
+    }
     tt_worker_call(tt_feed_get_worker(feed), run_mark, &(MarkCall){feed, name});
     return TRUE;
 }

@@ -212,7 +212,10 @@ gboolean tt_intake_add_mark(TtIntake *intake, const guint8 *session_id, const ch
                             GError **error) {
     (void)intake;
     (void)session_id;
-    (void)error;
+    if (g_str_equal(name, "early")) {
+        g_set_error_literal(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_BUSY, "Not yet");
+        return FALSE;
+    }
     fake_calls.marks++;
     g_strlcpy(fake_calls.last_mark, name, sizeof fake_calls.last_mark);
     return TRUE;

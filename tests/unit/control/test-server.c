@@ -190,6 +190,9 @@ static void test_questions(Fixture *fixture, gconstpointer data) {
     g_assert_false(tt_daemon1_call_mark_sync(proxy, "100", "", NULL, &error));
     g_assert_error(error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_INVALID_ARGUMENT);
     g_clear_error(&error);
+    g_assert_false(tt_daemon1_call_mark_sync(proxy, "100", "early", NULL, &error));
+    g_assert_error(error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_BUSY);
+    g_clear_error(&error);
     g_assert_false(tt_daemon1_call_start_sync(proxy, "1e20", NULL, &error));
     g_assert_error(error, TT_CONTROL_ERROR, TT_CONTROL_ERROR_NO_SUCH_TARGET);
     g_clear_error(&error);

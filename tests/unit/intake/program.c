@@ -29,32 +29,37 @@ static gsize write_head(guint8 *buffer) {
     return sizeof head;
 }
 
-static gsize write_hello(guint8 *buffer, const guint8 *id, guint64 flags, guint64 sample_bytes) {
+/* @parent_id: (nullable): of whom it was forked just now */
+static gsize write_hello(guint8 *buffer, const guint8 *id, guint64 flags, guint64 sample_bytes,
+                         const guint8 *parent_id) {
     struct timespec now;
     gsize len = write_head(buffer);
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    len +=
-        tt_encode_hello(buffer + len, 4096,
-                        &(TtRecordHello){.session = {(const char *)id, TT_SESSION_ID_BYTES},
-                                         .pid = (guint64)getpid(),
-                                         .executable = {"/bin/program", 12},
-                                         .clock = TT_CLOCK_TSC,
-                                         .clock_shift = WRITER_SHIFT,
-                                         .start_stamp = writer_stamp(),
-                                         .start_monotonic_ns = (guint64)now.tv_sec * 1000000000u +
-                                                               (guint64)now.tv_nsec,
-                                         .start_realtime_ns = 1234567890000000000u,
-                                         .page_size = 4096,
-                                         .sample_bytes = sample_bytes,
-                                         .flags = flags});
+    len += tt_encode_hello(
+        buffer + len, 4096,
+        &(TtRecordHello){
+            .session = {(const char *)id, TT_SESSION_ID_BYTES},
+            .pid = (guint64)getpid(),
+            .executable = {"/bin/program", 12},
+            .clock = TT_CLOCK_TSC,
+            .clock_shift = WRITER_SHIFT,
+            .start_stamp = writer_stamp(),
+            .start_monotonic_ns = (guint64)now.tv_sec * 1000000000u + (guint64)now.tv_nsec,
+            .start_realtime_ns = 1234567890000000000u,
+            .page_size = 4096,
+            .sample_bytes = sample_bytes,
+            .flags = flags,
+            .parent_session = {(const char *)parent_id, parent_id ? TT_SESSION_ID_BYTES : 0},
+            .parent_relation = parent_id ? TT_RELATION_FORK : TT_RELATION_NONE,
+            .fork_stamp = parent_id ? writer_stamp() : 0});
     len += tt_encode_argument(buffer + len, 64, &(TtRecordArgument){.text = {"program", 7}});
     len += tt_encode_argument(buffer + len, 64, &(TtRecordArgument){.text = {"-v", 2}});
     return len;
 }
 
 gsize program_write_hello(guint8 *buffer, const guint8 *id, guint64 flags) {
-    return write_hello(buffer, id, flags, 0);
+    return write_hello(buffer, id, flags, 0, NULL);
 }
 
 void program_send(int fd, const void *bytes, gsize len, const int *fds, guint fd_count) {
@@ -133,26 +138,35 @@ static void take_lanes(Program *program, int memory_fd) {
                     (guint32)program->lanes.chunks_per_lane, 1000 + i);
 }
 
-void program_start(Program *program, const char *path, guint64 flags) {
-    program_start_sampled(program, path, flags, 0);
-}
-
-void program_start_sampled(Program *program, const char *path, guint64 flags,
-                           guint64 sample_bytes) {
+static void start(Program *program, const char *path, guint64 flags, guint64 sample_bytes,
+                  const guint8 *parent_id) {
     guint8 message[8192];
     TtRawRecord raw;
     int memory_fd = -1;
 
     *program = (Program){.fd = program_connect(path)};
     g_assert_cmpint(getrandom(program->id, sizeof program->id, 0), ==, sizeof program->id);
-    program_send(program->fd, message, write_hello(message, program->id, flags, sample_bytes), NULL,
-                 0);
+    program_send(program->fd, message,
+                 write_hello(message, program->id, flags, sample_bytes, parent_id), NULL, 0);
     gsize len = (gsize)program_receive(program->fd, message, sizeof message, &memory_fd);
     program->refusal = program_find_refusal(message, len);
     if (program->refusal || !first_record(message, len, TT_RECORD_LANES, &raw))
         return;
     g_assert_cmpint(tt_decode_lanes(&raw, &program->lanes), ==, 0);
     take_lanes(program, memory_fd);
+}
+
+void program_start(Program *program, const char *path, guint64 flags) {
+    start(program, path, flags, 0, NULL);
+}
+
+void program_start_sampled(Program *program, const char *path, guint64 flags,
+                           guint64 sample_bytes) {
+    start(program, path, flags, sample_bytes, NULL);
+}
+
+void program_start_child(Program *program, const char *path, const guint8 *parent_id) {
+    start(program, path, 0, 0, parent_id);
 }
 
 void program_ring(Program *program) {

@@ -20,6 +20,9 @@ int program_connect(const char *path);
 void program_start(Program *program, const char *path, guint64 flags);
 void program_start_sampled(Program *program, const char *path, guint64 flags, guint64 sample_bytes);
 
+/* As a child that the program of session @parent_id has forked just now. */
+void program_start_child(Program *program, const char *path, const guint8 *parent_id);
+
 /* The same by hand. */
 gsize program_write_hello(guint8 *buffer, const guint8 *id, guint64 flags);
 void program_send(int fd, const void *bytes, gsize len, const int *fds, guint fd_count);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "intake/lanes.h"
+#include "intake/private.h"
 #include "place.h"
 
 static guint count_descriptors(void) {
@@ -423,6 +424,53 @@ static void test_marks_and_dormancy(void) {
     place_close(&place);
 }
 
+typedef struct Child {
+    Place *place;
+    Program *program;
+    const guint8 *parent_id;
+} Child;
+
+static void run_start_child(gpointer data) {
+    Child *child = data;
+
+    program_start_child(child->program, child->place->path, child->parent_id);
+}
+
+static void run_until_let_go(gpointer data) {
+    g_mutex_lock(data);
+    g_mutex_unlock(data);
+}
+
+/* Its parent's owner does not come round to it: whoever asks for a mark is the main thread, which
+ * waits for nobody. */
+static void test_mark_in_one_that_inherits_is_refused(void) {
+    Place place;
+    Program parent, child;
+    GMutex lock;
+
+    place_open(&place, 0);
+    start_program(&place, &parent, 0);
+    allocate(&parent, 0, 5);
+    g_mutex_init(&lock);
+    g_mutex_lock(&lock);
+    for (guint i = 0; i < place.intake->workers->len; i++)
+        tt_worker_send(g_ptr_array_index(place.intake->workers, i), run_until_let_go, &lock, NULL);
+    do_job(run_start_child, &(Child){&place, &child, parent.id});
+    g_autoptr(GError) error = NULL;
+    g_assert_false(tt_intake_add_mark(place.intake, child.id, "early", &error));
+    g_assert_error(error, TT_INTAKE_ERROR, TT_INTAKE_ERROR_BUSY);
+    g_mutex_unlock(&lock);
+
+    g_autoptr(TtHeldSnapshot) held = tt_intake_take_snapshot(place.intake, child.id, NULL, NULL);
+    g_assert_cmpuint(tt_snapshot_get_totals(held->snapshot)->inherited_blocks, ==, 5);
+    g_assert_true(tt_intake_add_mark(place.intake, child.id, "later", NULL));
+    program_stop(&child);
+    program_stop(&parent);
+    g_clear_pointer(&held, tt_held_snapshot_free);
+    place_close(&place);
+    g_mutex_clear(&lock);
+}
+
 typedef struct OwnExport {
     Place *place;
     const guint8 *id;
@@ -514,6 +562,8 @@ int main(int argc, char **argv) {
     g_test_add_func("/intake-peers/fault_G16_no_descriptors_left",
                     test_fault_G16_no_descriptors_left);
     g_test_add_func("/intake-peers/marks_and_dormancy", test_marks_and_dormancy);
+    g_test_add_func("/intake-peers/mark_in_one_that_inherits_is_refused",
+                    test_mark_in_one_that_inherits_is_refused);
     g_test_add_func("/intake-peers/sleep_is_declared", test_sleep_is_declared);
     g_test_add_func("/intake-peers/program_asks_for_its_own_export",
                     test_program_asks_for_its_own_export);
