@@ -269,21 +269,7 @@ static void visit_range(Marker *marker, const TtImageRange *range, const GArray 
     marker->is_libc = FALSE;
 }
 
-/* What the next thread on an ended one's stack takes over: the vector of TLS blocks and these. What
- * they hold is of the ended one; glibc clears it (nptl/allocatestack.c). */
-static void reach_vector(Marker *marker, guint64 addr) {
-    guint32 index = tt_table_find(marker->table, addr), target;
-    guint64 at, word;
-
-    if (index == TT_NONE)
-        return;
-    at = first_word(get_block(marker, index));
-    marker->reached[index] = START;
-    while ((target = next_target(marker, index, &at, &word)) != TT_NONE)
-        marker->reached[target] = START;
-}
-
-static void visit_threads(Marker *marker, const GArray *kept) {
+static void visit_threads(Marker *marker) {
     const TtImage *image = marker->image;
 
     for (guint32 i = 0; i < image->head->thread_count; i++) {
@@ -293,8 +279,6 @@ static void visit_threads(Marker *marker, const GArray *kept) {
             visit_own(marker, thread->words[j]);
         visit(marker, tt_holes_read_tls_vector(marker->image, thread->thread_pointer), START);
     }
-    for (guint i = 0; i < kept->len; i++)
-        reach_vector(marker, g_array_index(kept, guint64, i));
 }
 
 static void find_lanes(Marker *marker) {
@@ -309,15 +293,33 @@ static void find_lanes(Marker *marker) {
     }
 }
 
-static void visit_roots(Marker *marker, gboolean has_gaps) {
-    g_autoptr(GArray) kept = NULL;
-    g_autoptr(GArray) holes = tt_holes_find(marker->image, has_gaps, &kept);
-
+static void visit_roots(Marker *marker, const GArray *holes) {
     find_lanes(marker);
-    visit_threads(marker, kept);
+    visit_threads(marker);
     for (guint64 i = 0; i < marker->image->head->range_count; i++)
         visit_range(marker, &marker->image->ranges[i], holes);
     marker->lanes_start = marker->lanes_end = 0;
+}
+
+static void keep(Marker *marker, guint32 index) {
+    if (marker->reached[index] == LOST)
+        marker->reached[index] = START;
+}
+
+/* What the next thread on an ended one's stack takes over: the vector of TLS blocks and these. What
+ * they hold is of the ended one; glibc clears it (nptl/allocatestack.c), so it is not followed.
+ * Where the stack was the program's own, glibc has freed the vector, and another block may lie
+ * there by now: what leads to that one, and from it, has been followed before. */
+static void keep_vector(Marker *marker, guint64 addr) {
+    guint32 index = tt_table_find(marker->table, addr), target;
+    guint64 at, word;
+
+    if (index == TT_NONE)
+        return;
+    at = first_word(get_block(marker, index));
+    keep(marker, index);
+    while ((target = next_target(marker, index, &at, &word)) != TT_NONE)
+        keep(marker, target);
 }
 
 /* ---- What is lost ---- */
@@ -470,10 +472,14 @@ void tt_marks_init(TtMarks *marks, TtImage *image, const TtTable *table, gboolea
     marker.reached = g_new0(guint8, table->count);
     for (guint8 how = INSIDE; how <= START; how++)
         marker.todo[how] = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_autoptr(GArray) kept = NULL;
+    g_autoptr(GArray) holes = tt_holes_find(image, has_gaps, &kept);
     reach_moving(&marker, moving, moving_count);
-    visit_roots(&marker, has_gaps);
+    visit_roots(&marker, holes);
     follow(&marker, START);
     follow(&marker, INSIDE);
+    for (guint i = 0; i < kept->len; i++)
+        keep_vector(&marker, g_array_index(kept, guint64, i));
 
     *marks = (TtMarks){.classes = g_new(guint8, table->count),
                        .leaders = g_new(guint32, table->count),

@@ -86,6 +86,35 @@ static void classes_are_those_of_the_image(void) {
     tt_session_free(session);
 }
 
+/* Of a thread that ran on a stack of the program's own, which is mapped still: glibc has freed the
+ * vector of its TLS blocks, and malloc has given the address away again. */
+static void block_where_an_ended_threads_vector_was_is_followed(void) {
+    TtSession *session = session_new();
+    g_autofree Image *image = image_new();
+    guint64 end = IMAGE_DATA + TT_IMAGE_PAGE_BYTES, control_block = end - 2048;
+    guint64 *words = image->data + (control_block - IMAGE_DATA) / 8;
+    TtAmount sums[TT_LEAK_CLASSES];
+
+    image->mappings[0] = (TtImageMapping){IMAGE_DATA - TT_IMAGE_PAGE_BYTES, IMAGE_DATA, 0, 12, 0};
+    image->mappings[1] = (TtImageMapping){IMAGE_DATA, end, TT_IMAGE_READ | TT_IMAGE_WRITE, 0, 12};
+    words[0] = words[2] = control_block;
+    words[1] = AT(REACHED) + 16; /* the second element */
+    image->heap[511] = AT(REACHED);
+    image->heap[(AT(REACHED) + 24 - IMAGE_HEAP) / 8] = AT(DROPPED);
+    image->heap[(AT(DROPPED) + 16 - IMAGE_HEAP) / 8] = AT(LED_TO);
+    image->heap[(AT(LED_TO) + 16 - IMAGE_HEAP) / 8] = AT(INNER);
+    g_assert_true(is_taken(session, image_seal(image, IMAGE_BYTES, IMAGE_SEALS), sums));
+    g_assert_cmpuint(sums[TT_LEAK_REACHABLE].blocks, ==, BLOCKS);
+
+    /* One that glibc keeps for the next thread: with its TLS blocks, and nothing of theirs. */
+    image->heap[511] = 0;
+    g_assert_true(is_taken(session, image_seal(image, IMAGE_BYTES, IMAGE_SEALS), sums));
+    g_assert_cmpuint(sums[TT_LEAK_REACHABLE].blocks, ==, 2);
+    g_assert_cmpuint(sums[TT_LEAK_DEFINITE].blocks, ==, 1);
+    g_assert_cmpuint(sums[TT_LEAK_INDIRECT].blocks, ==, 1);
+    tt_session_free(session);
+}
+
 static gsize count_growing(TtSession *session) {
     g_autoptr(TtScan) scan = scan_fd(session, -1, NULL, NULL);
     gsize count;
@@ -348,6 +377,8 @@ static void table_is_charged_and_given_back(void) {
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/scan/classes_are_those_of_the_image", classes_are_those_of_the_image);
+    g_test_add_func("/scan/block_where_an_ended_threads_vector_was_is_followed",
+                    block_where_an_ended_threads_vector_was_is_followed);
     g_test_add_func("/scan/slow_queue_does_not_grow", slow_queue_does_not_grow);
     g_test_add_func("/scan/absurd_blocks_are_gone_through", absurd_blocks_are_gone_through);
     g_test_add_func("/scan/blocks_at_the_end_of_all_addresses_are_gone_through",
