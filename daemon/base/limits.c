@@ -89,7 +89,7 @@ static gboolean take_share(TtPool *pool, gsize held, gsize bytes, gboolean is_br
 
 static gboolean take_from_pool(TtPool *pool, gsize held, gsize bytes, gboolean is_brief) {
     while (!take_share(pool, held, bytes, is_brief))
-        if (is_brief || !pool->make_room || held > pool->limit_bytes / PUSHING_SHARE ||
+        if (!pool->make_room || held > pool->limit_bytes / PUSHING_SHARE ||
             __atomic_load_n(&pool->kept_bytes, __ATOMIC_SEQ_CST) == 0 ||
             !pool->make_room(pool->data))
             return FALSE;

@@ -26,7 +26,7 @@ gboolean tt_limits_parse_size(const char *text, gsize *ret_bytes);
  * about a half, a second one at a third each, or at a quarter where it comes later, and there is
  * something left for whoever comes, without anybody having to know how many there are. What is
  * small (1/256 of the pool) has the last 1/16 to itself. What is kept makes room for a budget that
- * holds up to 1/8, but not for the rest of what a greedy one could get.
+ * holds up to 1/8, a brief one too, but not for the rest of what a greedy one could get.
  *
  * Plain memory; outlives its budgets. Fixed after init but for the two atomic counters, which are
  * sequentially consistent, and on which nothing hangs. */
@@ -52,7 +52,7 @@ typedef struct TtBudget {
     gsize used_bytes;  /* atomic, sequentially consistent: a plain counter, nothing hangs on it */
     TtPool *pool;      /* borrowed; NULL: none */
     /* Set after init, for what is given back in a moment: it may have all that is left but what is
-     * for the small, and what is kept stays. */
+     * for the small. */
     gboolean is_brief;
 } TtBudget;
 

@@ -2,8 +2,9 @@
 /* The list of sessions.
  *
  * Memory: those that run grow into one pool, each as far as its share of what is left. When a
- * session ends it is charged for all that it holds. Those that ended first go
- * where one that runs would have to shed blocks; what those that run do not use is no reason. */
+ * session ends it is charged for all that it holds. Those that ended first go where one that runs
+ * would have to shed blocks, or a question be refused; what those that run do not use is no reason.
+ */
 #include "intake/registry.h"
 
 /* Each session sets addresses aside for it, three times at most; there are 2^47. */
@@ -137,7 +138,7 @@ static gboolean give_up_first(TtRegistry *registry) {
     return TRUE;
 }
 
-/* On the worker of a session that grows. */
+/* On the worker of a session that grows, or the thread that answers a question. */
 static gboolean make_room(gpointer data) {
     TtRegistry *registry = data;
 

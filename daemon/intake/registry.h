@@ -31,8 +31,8 @@ GPtrArray *tt_registry_list(TtRegistry *registry);
 void tt_registry_add(TtRegistry *registry, TtFeed *feed);
 guint tt_registry_get_running_count(TtRegistry *registry);
 
-/* For what is needed to answer a question, and for no longer: no session goes for it. Any thread.
- */
+/* For what is needed to answer a question, and for no longer. Sessions that ended are given up for
+ * it as for one that runs: what they fill is no reason to refuse. Any thread. */
 void tt_registry_init_budget(TtRegistry *registry, TtBudget *ret_budget);
 
 /* What a new session's blocks may take, in the list or not, and out of what. Sessions that ended

@@ -37,9 +37,9 @@ static gboolean grow(TtTable *table, gsize room, GError **error) {
 
     if (table->memory && !tt_budget_take(table->memory, bytes))
         return g_set_error(error, TT_SCAN_ERROR, TT_SCAN_ERROR_LIMIT,
-                           "To look at each of %zu live blocks takes %zu MiB of memory, more than "
-                           "the daemon has left: start it with a greater --memory-limit",
-                           room, room * BLOCK_BYTES / (1 << 20) + 1),
+                           "To look at each live block takes %zu MiB of memory, more than the "
+                           "daemon has left: start it with a greater --memory-limit",
+                           room * BLOCK_BYTES / (1 << 20) + 1),
                FALSE;
     table->taken_bytes += bytes;
     table->blocks = g_renew(TtLive, table->blocks, room);

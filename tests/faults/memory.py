@@ -28,7 +28,7 @@ int main(int argc, char **argv) {
 
 @case
 def look_that_needs_more_memory_than_there_is_is_refused():
-    """By one sentence; no session goes for it, the small ones are looked at as ever."""
+    """By one sentence; no session goes for one so large, the small ones are looked at as ever."""
     program = ttlib.compile_c(MANY, "-w", "-O1")
     with ttlib.Daemon("--memory-limit=16M") as daemon:
         env = daemon.preload_env({"TT_LOSSLESS": 1})

@@ -262,8 +262,24 @@ static void test_what_is_kept_goes_when_it_must(void) {
     g_assert_cmpuint(pool.kept_bytes, ==, 0);
 }
 
+/* However much is kept: nobody is told that there is no room where there would be for others. */
+static void test_what_is_kept_goes_for_a_brief_budget(void) {
+    TtPool pool;
+    TtBudget brief;
+
+    tt_pool_init(&pool, 256000, give_up_one, &pool);
+    tt_pool_set_kept(&pool, 260000);
+    tt_budget_init(&brief, G_MAXSIZE, &pool);
+    brief.is_brief = TRUE;
+    g_assert_true(tt_budget_take(&brief, 30000));
+    g_assert_cmpuint(pool.kept_bytes, ==, 200000); /* beside the sixteenth for the small */
+    /* No more of them go for what is beyond an eighth. */
+    g_assert_cmpuint(take_all(&brief), ==, 40000 - 1);
+    g_assert_cmpuint(pool.kept_bytes, ==, 200000);
+}
+
 /* Half of a pool is used, and most of the rest is kept. */
-static void test_brief_budget_takes_what_is_left_and_nothing_that_is_kept(void) {
+static void test_brief_budget_takes_all_that_is_left(void) {
     TtPool pool;
     TtBudget first, brief;
 
@@ -377,8 +393,10 @@ int main(int argc, char **argv) {
     g_test_add_func("/base/pool_is_charged_by_who_must_go_on",
                     test_pool_is_charged_by_who_must_go_on);
     g_test_add_func("/base/what_is_kept_goes_when_it_must", test_what_is_kept_goes_when_it_must);
-    g_test_add_func("/base/brief_budget_takes_what_is_left_and_nothing_that_is_kept",
-                    test_brief_budget_takes_what_is_left_and_nothing_that_is_kept);
+    g_test_add_func("/base/what_is_kept_goes_for_a_brief_budget",
+                    test_what_is_kept_goes_for_a_brief_budget);
+    g_test_add_func("/base/brief_budget_takes_all_that_is_left",
+                    test_brief_budget_takes_all_that_is_left);
     g_test_add_func("/base/pool_is_shared", test_pool_is_shared);
     g_test_add_func("/base/sizes", test_sizes);
     g_test_add_func("/base/foreign_text_is_harmless", test_foreign_text_is_harmless);
