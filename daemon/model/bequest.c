@@ -95,7 +95,7 @@ void tt_bequest_free(TtBequest *bequest) {
     if (!bequest)
         return;
     tt_session_unpin(bequest->parent, bequest->pin);
-    g_array_unref(bequest->dead);
+    tt_session_free_dead(bequest->parent, bequest->dead);
     g_array_unref(bequest->threads.of_row);
     g_array_unref(bequest->variables.of_row);
     g_array_unref(bequest->scopes.of_row);

@@ -8,7 +8,7 @@ static void free_point(TtSession *session, TtForkPoint *point) {
         tt_pins_remove(&session->pins, point->pin, &session->blocks);
         session->marks.pinned_count--;
     }
-    g_array_unref(point->dead);
+    tt_session_free_dead(session, point->dead);
     g_free(point);
 }
 
@@ -58,25 +58,43 @@ static TtLateDead expand(const TtSession *session, const TtFreed *freed) {
     return dead;
 }
 
-GArray *tt_session_collect_dead(const TtSession *session, guint64 since, gboolean *ret_knows_all) {
-    const TtHistory *history = &session->history;
-    GArray *found = g_array_new(FALSE, FALSE, sizeof(TtLateDead));
-    gsize at = history->next;
+/* 0: the newest */
+static const TtFreed *get_freed(const TtHistory *history, gsize age) {
+    return &history->ring[history->next - 1 - age + (history->next > age ? 0 : history->room)];
+}
 
-    *ret_knows_all = history->total == history->count;
-    for (gsize i = 0; i < history->count; i++) {
-        at = (at > 0 ? at : history->room) - 1;
-
-        const TtFreed *freed = &history->ring[at];
-        if (freed->died < since) {
+/* How many there are from a tick on. */
+static gsize count_dead(const TtHistory *history, guint64 since, gboolean *ret_knows_all) {
+    for (gsize age = 0; age < history->count; age++)
+        if (get_freed(history, age)->died < since) {
             /* One older is there still, so are all that came later. */
             *ret_knows_all = history->skipped == 0;
-            break;
+            return age;
         }
-        TtLateDead dead = expand(session, freed);
+    *ret_knows_all = history->total == history->count;
+    return history->count;
+}
+
+GArray *tt_session_collect_dead(TtSession *session, guint64 since, gboolean *ret_knows_all) {
+    const TtHistory *history = &session->history;
+    gsize count = count_dead(history, since, ret_knows_all);
+
+    /* As many as there is room for: of many children that come at once each has its own. */
+    while (count > 0 && !tt_budget_take(&session->detail, count * sizeof(TtLateDead))) {
+        count /= 2;
+        *ret_knows_all = FALSE;
+    }
+    GArray *found = g_array_sized_new(FALSE, FALSE, sizeof(TtLateDead), (guint)count);
+    for (gsize age = 0; age < count; age++) {
+        TtLateDead dead = expand(session, get_freed(history, age));
         g_array_append_val(found, dead);
     }
     return found;
+}
+
+void tt_session_free_dead(TtSession *session, GArray *dead) {
+    tt_budget_give(&session->detail, dead->len * sizeof(TtLateDead));
+    g_array_unref(dead);
 }
 
 /* ---- Scopes ---- */

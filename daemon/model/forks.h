@@ -46,10 +46,12 @@ typedef struct TtForks {
 
 typedef struct TtSession TtSession;
 
-/* Those that died from a tick on, newest first. @ret_knows_all: none of them has left the history
+/* Those that died from a tick on, newest first, charged to the session's detail. @ret_knows_all:
+ * none of them has left the history, and there was room for all
  *
- * Returns: (transfer full) (element-type TtLateDead) */
-GArray *tt_session_collect_dead(const TtSession *session, guint64 since, gboolean *ret_knows_all);
+ * Returns: (transfer full) (element-type TtLateDead): for tt_session_free_dead */
+GArray *tt_session_collect_dead(TtSession *session, guint64 since, gboolean *ret_knows_all);
+void tt_session_free_dead(TtSession *session, GArray *dead);
 
 /* The scopes that thread @tid of the process was in when it took a token for a fork, of which no
  * point is kept: those that it is in, where it has not come to tell of the fork. FALSE: not known

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a child inherits is what lived at its fork, whatever became of it since. */
+#include <malloc.h>
+
 #include "model/bequest.h"
 #include "simple.h"
 
@@ -159,6 +161,47 @@ static void fork_without_a_word_is_led_back(void) {
     g_assert_cmpuint(tt_snapshot_get_totals(held.snapshot)->inherited_blocks, ==, 6);
     g_assert_cmpuint(tt_snapshot_get_completeness(held.snapshot)->doubts->len, ==, 2);
     simple_release(&held);
+}
+
+static gsize count_allocated(void) {
+    struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+}
+
+/* Of each that has no point what has died since is held until its turn: out of what the parent's
+ * blocks are charged to, and where that does not do it is said. */
+static void children_in_line_share_the_parents_memory(void) {
+    const guint count = 20000;
+    TtForkInstant instant = {.stamp = SIMPLE_START + FORK_NS, .stacks = TT_STACK_FIRST + 4};
+    TtBequest *line[32];
+    TtModelLimits limits;
+
+    tt_model_limits_init(&limits);
+    limits.history_blocks = 2 * count;
+    limits.detail_bytes = 8 << 20;
+    g_autoptr(TtSession) parent = simple_new(&limits);
+    give_birth(parent, 10);
+    for (guint i = 0; i < count; i++) {
+        simple_apply(parent, TT_OP_ALLOC, 0, 2000 + 2 * i, 0x100000, 8);
+        simple_apply(parent, TT_OP_FREE, 0, 2001 + 2 * i, 0x100000, 0);
+    }
+    simple_apply(parent, TT_OP_FREE, 0, 3000 + 2 * count, 0x1000, 0);
+    gsize before = count_allocated();
+    for (guint i = 0; i < G_N_ELEMENTS(line); i++)
+        line[i] = tt_bequest_new(parent, &instant);
+    g_assert_cmpuint(count_allocated(), <, before + 2 * limits.detail_bytes);
+    g_autoptr(TtSession) late = inherit(parent, 0, 0);
+    SimpleHeld held;
+    g_assert_true(simple_hold(late, "now", &held));
+    const TtCompleteness *completeness = tt_snapshot_get_completeness(held.snapshot);
+    g_assert_nonnull(strstr(g_ptr_array_index(completeness->doubts, 1), "are not kept"));
+    simple_release(&held);
+
+    for (guint i = 0; i < G_N_ELEMENTS(line); i++)
+        tt_bequest_free(line[i]);
+    g_autoptr(TtSession) child = inherit(parent, 0, 0);
+    check_inherited(child, 10, FALSE); /* no handler told of the fork, but all are there */
 }
 
 /* allocated + inherited = freed + live, at each instant and of each site. */
@@ -339,6 +382,7 @@ int main(int argc, char **argv) {
     ADD(forked_state_outlives_the_parents_blocks);
     ADD(events_between_fork_and_its_word_are_taken_back);
     ADD(fork_without_a_word_is_led_back);
+    ADD(children_in_line_share_the_parents_memory);
     ADD(books_of_a_child_balance);
     ADD(inheritance_out_of_turn_is_refused);
     ADD(child_is_in_the_scopes_of_its_fork);
