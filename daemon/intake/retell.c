@@ -310,7 +310,8 @@ static int take_inherited(TtRetelling *retelling, const TtRawRecord *raw) {
     if (!tt_session_inherit(retelling->session, raw))
         return -EBADMSG;
     if (raw->number == TT_RECORD_INHERITED_THREAD)
-        retelling->thread_count++;
+        /* All past the limit are one. */
+        retelling->thread_count = MIN(retelling->thread_count + 1, TT_THREAD_OTHER + 1);
     return 0;
 }
 

@@ -137,9 +137,11 @@ void tt_session_end_module(TtSession *session, const TtRecordModuleGone *record)
 gboolean tt_session_has_stack(const TtSession *session, guint64 id);
 gboolean tt_session_has_module(const TtSession *session, guint64 id);
 
+#define TT_THREAD_OTHER 65534u /* the greatest index of a thread; 65535 says none */
+
 /* The index of the thread with this kernel tid that writes lane @lane now; made when it is new. A
  * tid that comes back in another lane, or in the same one after tt_session_end_thread, is another
- * thread. Indices go up to 65534, then one thread "other" serves all. */
+ * thread. When there are too many, the last one, "other", serves all. */
 guint16 tt_session_get_thread(TtSession *session, guint lane, guint32 tid);
 
 /* The thread that writes lane @lane has ended. */

@@ -7,8 +7,6 @@
 
 G_BEGIN_DECLS
 
-#define TT_THREAD_OTHER 65534u /* the greatest index; 65535 says none */
-
 typedef struct TtThread {
     guint64 allocations, allocated; /* done by it */
     guint64 frees, freed;

@@ -9,6 +9,7 @@
 #include <zstd.h>
 
 #include "intake/columns.h"
+#include "intake/retell.h"
 #include "place.h"
 
 /* ---- Columns ---- */
@@ -495,6 +496,28 @@ static void test_fault_G17_made_up(void) {
     place_close(&place);
 }
 
+/* The model has a row for as many as it can number; the last is that of all others. */
+static void test_fault_G17_more_threads_than_there_are_numbers(void) {
+    static const guint64 told[] = {65534, 65535, 65536};
+
+    for (guint i = 0; i < G_N_ELEMENTS(told); i++) {
+        TtSessionInfo info = {.exe = (char *)"child", .timescale = {.mult = 1}};
+        g_autoptr(TtSession) session = tt_session_new(&info, NULL);
+        g_autoptr(TtRetelling) retelling = tt_retelling_new(session, G_MAXUINT64);
+        const guint count = 70000;
+        g_autofree guint8 *steps = g_malloc((count + 2) * 32);
+        gsize len = tt_encode_inheritance(steps, 32, &(TtRecordInheritance){.origin_stamp = 0});
+
+        for (guint k = 0; k < count; k++)
+            len += tt_encode_inherited_thread(steps + len, 32,
+                                              &(TtRecordInheritedThread){.tid = 1 + k});
+        len += tt_encode_loss(steps + len, 32, &(TtRecordLoss){.thread = told[i], .count = 1});
+        TtSection section = {.steps = tt_cursor_new(steps, len)};
+        g_assert_cmpint(tt_retelling_take(retelling, &section), ==, told[i] == 65534);
+        g_assert_cmpint(tt_retelling_finish(retelling), ==, told[i] == 65534);
+    }
+}
+
 static void test_fault_G17_what_is_no_file(void) {
     static const char *const paths[] = {"/dev/zero", "/dev/null", "/", "/proc/self/stat"};
     Place place;
@@ -544,6 +567,8 @@ int main(int argc, char **argv) {
     g_test_add_func("/recording/fault_G17_cut_and_changed", test_fault_G17_cut_and_changed);
     g_test_add_func("/recording/fault_G17_content_changed", test_fault_G17_content_changed);
     g_test_add_func("/recording/fault_G17_made_up", test_fault_G17_made_up);
+    g_test_add_func("/recording/fault_G17_more_threads_than_there_are_numbers",
+                    test_fault_G17_more_threads_than_there_are_numbers);
     g_test_add_func("/recording/fault_G17_what_is_no_file", test_fault_G17_what_is_no_file);
     g_test_add_func("/recording/fault_H11_recording_on_a_full_disk",
                     test_fault_H11_recording_on_a_full_disk);
