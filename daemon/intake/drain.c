@@ -188,11 +188,25 @@ static guint64 peek_gap(const TtLane *lane) {
     return 0;
 }
 
+/* Where the counter has begun anew, what it shows lies before a lane's last stamp, and is corrected
+ * by that; but not in a lane that is new, or was idle for so long that its stamps have come round
+ * to its last one. Of a chunk that began since, the last one is made so late that they lie before
+ * it. */
+static void go_on(TtLane *lane, const TtDrain *drain) {
+    guint64 ahead = drain->clock.ahead, base = lane->reader.head.base_stamp;
+    guint64 now = tt_stamp_clock_now(&drain->clock);
+
+    if (base <= now - MIN(ahead, now))
+        lane->last_stamp = MAX(lane->last_stamp, base + ahead);
+}
+
 static gboolean begin_chunk(TtLane *lane, TtDrain *drain, const TtPiece *piece) {
     if (tt_chunk_reader_init(&lane->reader, piece->bytes, piece->len,
                              piece->position / TT_CHUNK_BYTES) < 0)
         return FALSE;
     lane->is_chunk_over = FALSE;
+    if (drain->clock.ahead > 0)
+        go_on(lane, drain);
     if (lane->reader.head.tid != lane->tid || lane->reader.head.number == 0) {
         lane->tid = lane->reader.head.tid;
         lane->thread = tt_session_get_thread(drain->session, lane->index, lane->tid);

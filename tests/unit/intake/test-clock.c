@@ -158,6 +158,8 @@ typedef struct Bed {
     Writer writers[2];
 } Bed;
 
+static guint64 stamp(void) { return (guint64)read_ns(CLOCK_MONOTONIC); }
+
 static void bed_open(Bed *bed) {
     TtSessionInfo info = {.timescale = {.mult = (guint64)1 << 32, .shift = 32}};
     TtStampClock clock = {.kind = TT_CLOCK_MONOTONIC};
@@ -169,9 +171,11 @@ static void bed_open(Bed *bed) {
     tt_budget_init(&bed->budget, 64 << 20, NULL);
     bed->merger = tt_merger_new(bed->session, &clock, &bed->budget, 4 << 20);
     tt_merger_add_segment(bed->merger, &bed->segment);
-    for (guint i = 0; i < G_N_ELEMENTS(bed->writers); i++)
+    for (guint i = 0; i < G_N_ELEMENTS(bed->writers); i++) {
         writer_init(&bed->writers[i], tt_segment_get_lane(&bed->segment, i),
                     tt_segment_get_chunks(&bed->segment, i), bed->segment.chunks_per_lane, i + 1);
+        bed->writers[i].clock = stamp;
+    }
 }
 
 static void bed_close(Bed *bed) {
@@ -179,8 +183,6 @@ static void bed_close(Bed *bed) {
     tt_segment_clear(&bed->segment);
     tt_session_free(bed->session);
 }
-
-static guint64 stamp(void) { return (guint64)read_ns(CLOCK_MONOTONIC); }
 
 /* Reads as a feed does, until so many events are told, for two seconds at most. */
 static void bed_read(Bed *bed, guint64 count) {
@@ -206,12 +208,12 @@ static void pass_round(Bed *bed, guint rounds) {
     }
 }
 
-/* Each lane on its own, until it begins another chunk: within one no stamp lies before the last
- * (encode.h), so that time stands still in it. */
-static guint64 fill_chunks(Bed *bed) {
+/* Each of the first lanes on its own, until it begins another chunk: within one no stamp lies
+ * before the last (encode.h), so that time stands still in it. */
+static guint64 fill_chunks(Bed *bed, guint lanes) {
     guint64 count = 0;
 
-    for (guint i = 0; i < G_N_ELEMENTS(bed->writers); i++) {
+    for (guint i = 0; i < lanes; i++) {
         Writer *writer = &bed->writers[i];
 
         for (guint64 begun = writer->number; writer->number == begun; count += 2) {
@@ -238,7 +240,7 @@ static void test_fault_C13_session_goes_on_where_its_clock_begins_anew(void) {
     gint64 asleep = read_ns(CLOCK_MONOTONIC_RAW);
     monotonic_shift_ns = -(gint64)stamp() / 2;
     bed_read(&bed, 201); /* a look before the program goes on */
-    guint64 count = 201 + fill_chunks(&bed);
+    guint64 count = 201 + fill_chunks(&bed, 2);
     bed_read(&bed, count);
     pass_round(&bed, 1000);
     bed_read(&bed, count + 2000);
@@ -258,6 +260,41 @@ static void test_fault_C13_session_goes_on_where_its_clock_begins_anew(void) {
     bed_close(&bed);
 }
 
+/* One thread's blocks are another's to free. */
+static void hand_over(Bed *bed, guint rounds) {
+    for (guint i = 0; i < rounds; i++) {
+        g_assert_true(writer_alloc(&bed->writers[0], 256, 1, TT_STACK_NONE, stamp()));
+        writer_publish(&bed->writers[0]);
+        wait_ns(20000);
+        g_assert_true(writer_free(&bed->writers[1], 256, stamp()));
+        writer_publish(&bed->writers[1]);
+        wait_ns(20000);
+    }
+}
+
+/* Its stamps are such as there have been before, in other lanes. */
+static void test_fault_C13_lane_is_new_when_the_clock_has_begun_anew(void) {
+    Bed bed;
+
+    monotonic_shift_ns = boottime_shift_ns = 0;
+    bed_open(&bed);
+    g_assert_true(writer_alloc(&bed.writers[0], 64, 1, TT_STACK_NONE, stamp()));
+    writer_publish(&bed.writers[0]);
+    bed_read(&bed, 1);
+    guint64 before = bed.session->last_stamp;
+
+    monotonic_shift_ns = -(gint64)stamp() / 2;
+    bed_read(&bed, 1);
+    guint64 count = 1 + fill_chunks(&bed, 1);
+    hand_over(&bed, 1000);
+    bed_read(&bed, count + 2000);
+    g_assert_cmpuint(bed.session->impossible, ==, 0);
+    g_assert_cmpuint(bed.session->disordered, ==, 0);
+    g_assert_cmpuint(bed.session->last_stamp, >=, before + 2000 * 20000);
+    g_assert_cmpuint(bed.session->words->len, ==, 1);
+    bed_close(&bed);
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/clock/fault_C13_counter_goes_on_while_the_machine_sleeps",
@@ -268,5 +305,7 @@ int main(int argc, char **argv) {
                     test_fault_C13_offset_is_that_of_the_process_itself);
     g_test_add_func("/clock/fault_C13_session_goes_on_where_its_clock_begins_anew",
                     test_fault_C13_session_goes_on_where_its_clock_begins_anew);
+    g_test_add_func("/clock/fault_C13_lane_is_new_when_the_clock_has_begun_anew",
+                    test_fault_C13_lane_is_new_when_the_clock_has_begun_anew);
     return g_test_run();
 }

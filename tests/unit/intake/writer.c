@@ -77,9 +77,10 @@ gboolean writer_reserve(Writer *writer, gsize len) {
     memcpy(writer->start, &head, sizeof head);
     writer->at = writer->start + sizeof head;
     writer->limit = writer->start + TT_CHUNK_BYTES - 2;
-    tt_delta_init(&writer->delta, 0);
     /* Tests choose their stamps: the base is no bound. */
-    memset(writer->start + offsetof(TtChunkHead, base_stamp), 0, 8);
+    guint64 base = writer->clock ? writer->clock() : 0;
+    tt_delta_init(&writer->delta, base);
+    memcpy(writer->start + offsetof(TtChunkHead, base_stamp), &base, sizeof base);
     if (writer->gap_count > 0) {
         TtRecordGap gap = {.stamp = writer_stamp(), .first_stamp = 1, .count = writer->gap_count};
         writer->at += tt_encode_gap(writer->at, 64, &gap);

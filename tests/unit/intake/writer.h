@@ -16,8 +16,9 @@ typedef struct Writer {
     guint8 *start, *at, *limit;
     TtDelta delta;
     guint64 event_count, gap_count;
-    gboolean waits;      /* for room, by futex; else a full lane drops */
-    gboolean holds_back; /* does not publish */
+    gboolean waits;         /* for room, by futex; else a full lane drops */
+    gboolean holds_back;    /* does not publish */
+    guint64 (*clock)(void); /* of the stamps that chunks begin with; NULL: 0 */
 } Writer;
 
 void writer_init(Writer *writer, TtLaneControl *control, const guint8 *chunks, guint32 chunk_count,
