@@ -48,7 +48,7 @@ struct TtMerger {
     guint64 copied_bytes;  /* ever */
     gboolean is_finished;
     TtLane *last_lane;    /* the one that was used last */
-    gboolean has_threads; /* more than one lane was ever used */
+    gboolean has_threads; /* more than one lane was ever used: what is merged waits in the order */
     TtOrder order;        /* merged */
 };
 
@@ -178,6 +178,11 @@ gsize tt_merger_drain(TtMerger *merger) {
 void tt_merger_resume(TtMerger *merger, const GArray *told_counts, GArray *held) {
     if (held)
         tt_order_take_held(&merger->order, held);
+    if (merger->order.count > 0) {
+        /* What follows lines up behind them, be it of one lane. */
+        merger->has_threads = TRUE;
+        merger->merged_stamp = merger->order.items[merger->order.count - 1].stamp;
+    }
     for (guint i = 0; i < merger->lanes->len; i++) {
         guint64 told =
             told_counts && i < told_counts->len ? g_array_index(told_counts, guint64, i) : 0;

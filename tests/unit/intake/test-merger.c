@@ -566,6 +566,28 @@ static void test_room_is_kept_of_what_is_not_merged(void) {
     bed_close(&bed);
 }
 
+/* The last daemon held a birth, for two lanes were in use; since then one goes on alone. */
+static void test_held_events_come_before_what_follows(void) {
+    Bed bed;
+    Writer writer;
+    guint64 stamp = writer_stamp();
+    TtEvent birth = {
+        .stamp = stamp, .addr = 64, .size = 1, .stack = TT_STACK_NONE, .op = TT_OP_ALLOC};
+    g_autoptr(GArray) told_counts = g_array_new(FALSE, FALSE, sizeof(guint64));
+    GArray *held = g_array_new(FALSE, FALSE, sizeof(TtEvent));
+
+    bed_open(&bed, 0, AHEAD);
+    bed_writer(&bed, &writer, 0, 1);
+    writer_alloc(&writer, birth.addr, birth.size, birth.stack, birth.stamp);
+    writer_free(&writer, birth.addr, stamp + 1);
+    g_array_append_val(told_counts, (guint64){1});
+    g_array_append_val(held, birth);
+    tt_merger_resume(bed.merger, told_counts, held);
+    bed_read(&bed);
+    assert_sound(&bed, 2);
+    bed_close(&bed);
+}
+
 /* G11: a stamp from before, and one from after the end of the world. */
 static void test_fault_G11_impossible_stamps_are_set_right(void) {
     Bed bed;
@@ -642,6 +664,8 @@ int main(int argc, char **argv) {
     g_test_add_func("/merger/backlog_is_bounded", test_backlog_is_bounded);
     g_test_add_func("/merger/room_is_kept_of_what_is_not_merged",
                     test_room_is_kept_of_what_is_not_merged);
+    g_test_add_func("/merger/held_events_come_before_what_follows",
+                    test_held_events_come_before_what_follows);
     g_test_add_func("/merger/fault_G09_damaged_lane_harms_no_other",
                     test_fault_G09_damaged_lane_harms_no_other);
     g_test_add_func("/merger/fault_G11_impossible_stamps_are_set_right",
