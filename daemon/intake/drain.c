@@ -455,9 +455,6 @@ static void skip_events(TtLane *lane, TtDrain *drain, guint64 count) {
 static void begin_again(TtLane *lane, TtDrain *drain, guint64 told_count) {
     const TtPiece *piece = g_queue_peek_head(&lane->pieces);
 
-    lane->event_count = told_count;
-    lane->gap_count =
-        atomic_load_explicit(&lane->control->dropped_events, memory_order_relaxed); /* declared */
     lane->piece_end = piece->position + piece->len;
     if (!begin_chunk(lane, drain, piece))
         close_damaged(lane, drain);
@@ -467,15 +464,17 @@ static void begin_again(TtLane *lane, TtDrain *drain, guint64 told_count) {
         skip_events(lane, drain, tt_saturating_sub(told_count, lane->reader.head.events_before));
 }
 
-void tt_lane_resume(TtLane *lane, TtDrain *drain, guint64 told_count) {
+void tt_lane_resume(TtLane *lane, TtDrain *drain, const TtLaneCounts *told) {
     guint64 published = atomic_load_explicit(&lane->control->write_position, memory_order_acquire);
     guint64 read = atomic_load_explicit(&lane->control->read_position, memory_order_relaxed);
     guint64 number;
 
     if (published == 0)
         return;
+    lane->event_count = told->events;
+    lane->gap_count = told->gaps;
     do {
-        number = find_chunk(lane, (published - 1) / TT_CHUNK_BYTES, read, told_count);
+        number = find_chunk(lane, (published - 1) / TT_CHUNK_BYTES, read, told->events);
         if (number == G_MAXUINT64)
             break;
         /* From here on the writer leaves it alone; if it has not begun to write there just now,
@@ -498,5 +497,5 @@ void tt_lane_resume(TtLane *lane, TtDrain *drain, guint64 told_count) {
     }
     /* A writer whose ring was full has nothing more to wait for. */
     tell_position(lane, lane->position);
-    begin_again(lane, drain, told_count);
+    begin_again(lane, drain, told->events);
 }

@@ -63,6 +63,12 @@ typedef struct TtLane {
     gboolean is_in_heap; /* merger.c */
 } TtLane;
 
+/* How far an earlier daemon came with a lane. */
+typedef struct TtLaneCounts {
+    guint64 events; /* heap events, lost ones as far as declared */
+    guint64 gaps;   /* of those, lost ones of which a GAP told */
+} TtLaneCounts;
+
 /* The stamp of now, never a moment before @settled_stamp, which was read earlier: where the counter
  * has begun anew the session's stamps go on from there, which is declared; those of a lane with its
  * next chunk (encode.h has none lie before the last). */
@@ -72,10 +78,10 @@ guint64 tt_drain_read_clock(TtDrain *drain, guint64 settled_stamp);
 TtLane *tt_lane_new(guint index, TtLaneControl *control, const guint8 *chunks, guint32 chunk_count);
 void tt_lane_free(TtLane *lane, TtDrain *drain);
 
-/* Goes on where an earlier daemon stood: after the first @told_count of the lane's heap events.
- * What that one had read and nobody knows of any more is in the ring still, but for what the writer
- * has since written over, which is declared. Before the first drain. */
-void tt_lane_resume(TtLane *lane, TtDrain *drain, guint64 told_count);
+/* Goes on behind what an earlier daemon has @told of the lane. What that one had read and nobody
+ * knows of any more is in the ring still, but for what the writer has since written over, which is
+ * declared. Before the first drain. */
+void tt_lane_resume(TtLane *lane, TtDrain *drain, const TtLaneCounts *told);
 
 /* The writer is gone: what is published now is all there will be. */
 void tt_lane_finish(TtLane *lane);

@@ -32,7 +32,7 @@ TtSessionInfo *tt_journal_read_info(TtJournal *journal);
 typedef struct TtJournalEnd {
     guint64 stamp;       /* of the last event */
     guint64 event_count; /* heap events told, lost ones too where that was known */
-    GArray *lane_counts; /* of guint64: those of each lane of the last connection; owned */
+    GArray *lane_counts; /* of TtLaneCounts: of each lane of the last connection; owned */
     GArray *held;        /* with @goes_on: told, and waiting for what follows (order.h); owned */
 } TtJournalEnd;
 

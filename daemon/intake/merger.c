@@ -184,10 +184,11 @@ void tt_merger_resume(TtMerger *merger, const GArray *told_counts, GArray *held)
         merger->merged_stamp = merger->order.items[merger->order.count - 1].stamp;
     }
     for (guint i = 0; i < merger->lanes->len; i++) {
-        guint64 told =
-            told_counts && i < told_counts->len ? g_array_index(told_counts, guint64, i) : 0;
+        TtLaneCounts told = {0};
 
-        tt_lane_resume(g_ptr_array_index(merger->lanes, i), &merger->drain, told);
+        if (told_counts && i < told_counts->len)
+            told = g_array_index(told_counts, TtLaneCounts, i);
+        tt_lane_resume(g_ptr_array_index(merger->lanes, i), &merger->drain, &told);
     }
     push_new(merger);
 }

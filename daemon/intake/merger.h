@@ -27,7 +27,7 @@ int tt_merger_define(TtMerger *merger, const TtRawRecord *raw);
 void tt_merger_add_segment(TtMerger *merger, const TtSegment *segment);
 
 /* Goes on where an earlier daemon stood, before the first drain: @told_counts: (nullable)
- * (element-type guint64): heap events of each lane that the session knows. @held: (nullable)
+ * (element-type TtLaneCounts): what the session knows of each lane. @held: (nullable)
  * (transfer full): the last of them, which wait for what follows (tt_order_steal_held). */
 void tt_merger_resume(TtMerger *merger, const GArray *told_counts, GArray *held);
 

@@ -20,7 +20,7 @@ struct TtRetelling {
     guint thread_count;  /* as far as they are known */
     guint64 last_stamp;  /* of the last event that was told */
     guint64 told_count;  /* of them all, lost ones too */
-    GArray *lane_counts; /* of guint64: the same of each lane, since the last interruption */
+    GArray *lane_counts; /* of TtLaneCounts: since the last interruption */
     GArray *lane_of;     /* of guint: a thread's */
     TtGuess guess;
     TtEvent *events; /* of the section; TT_SECTION_EVENTS_MAX */
@@ -113,7 +113,7 @@ TtRetelling *tt_retelling_new(TtSession *session, guint64 kept_stamp) {
     retelling->events = g_new(TtEvent, TT_SECTION_EVENTS_MAX);
     retelling->nodes = g_new(TtRecordStack, TT_SECTION_NODES_MAX);
     retelling->order.session = session;
-    retelling->lane_counts = g_array_new(FALSE, TRUE, sizeof(guint64));
+    retelling->lane_counts = g_array_new(FALSE, TRUE, sizeof(TtLaneCounts));
     retelling->lane_of = g_array_new(FALSE, TRUE, sizeof(guint));
     return retelling;
 }
@@ -172,15 +172,27 @@ static int give(TtRetelling *retelling, const TtEvent *items, guint count, guint
 }
 
 /* @thread: a known one */
-static void count_events(TtRetelling *retelling, guint64 thread, guint64 count) {
+static TtLaneCounts *get_counts(TtRetelling *retelling, guint64 thread) {
     guint lane =
         thread < retelling->lane_of->len ? g_array_index(retelling->lane_of, guint, thread) : 0;
 
-    retelling->told_count = tt_saturating_add(retelling->told_count, count);
     if (lane >= retelling->lane_counts->len)
         g_array_set_size(retelling->lane_counts, lane + 1);
-    guint64 *told = &g_array_index(retelling->lane_counts, guint64, lane);
-    *told = tt_saturating_add(*told, count);
+    return &g_array_index(retelling->lane_counts, TtLaneCounts, lane);
+}
+
+static void count_events(TtRetelling *retelling, guint64 thread, guint64 count) {
+    TtLaneCounts *counts = get_counts(retelling, thread);
+
+    retelling->told_count = tt_saturating_add(retelling->told_count, count);
+    counts->events = tt_saturating_add(counts->events, count);
+}
+
+static void count_gap(TtRetelling *retelling, guint64 thread, guint64 count) {
+    TtLaneCounts *counts = get_counts(retelling, thread);
+
+    count_events(retelling, thread, count);
+    counts->gaps = tt_saturating_add(counts->gaps, count);
 }
 
 static int take_run(TtRetelling *retelling, const TtRawRecord *raw) {
@@ -211,7 +223,7 @@ static int take_placed(TtRetelling *retelling, const TtRawRecord *raw, TtCursor 
 
     TtRecordGap gap;
     if (record.number == TT_RECORD_GAP && tt_decode_gap(&record, &gap) == 0)
-        count_events(retelling, placed.thread, gap.count);
+        count_gap(retelling, placed.thread, gap.count);
     TtEvent item = {.stamp = placed.stamp,
                     .addr = (guint64)(guintptr)record.fields.at,
                     .size = tt_cursor_left(&record.fields),

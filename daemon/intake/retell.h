@@ -40,7 +40,7 @@ gboolean tt_retelling_finish(TtRetelling *retelling);
 guint64 tt_retelling_get_last_stamp(const TtRetelling *retelling);
 guint64 tt_retelling_get_event_count(const TtRetelling *retelling);
 
-/* Returns: (transfer full) (element-type guint64): the same of each lane of the last connection. */
+/* Returns: (transfer full) (element-type TtLaneCounts): of each lane of the last connection. */
 GArray *tt_retelling_copy_lane_counts(const TtRetelling *retelling);
 
 /* Against what the next section's columns are told. */

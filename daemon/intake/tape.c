@@ -130,6 +130,8 @@ TtTape *tt_tape_new(const TtSessionInfo *info, GPtrArray *recorders, gboolean is
     tape->batch = tt_batch_new();
     tape->doubts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     tape->last_stamp = info->timescale.start_stamp;
+    /* What an earlier daemon said last is not known here. */
+    tape->dropped_count = is_begun ? G_MAXUINT64 : 0;
     if (!is_begun)
         add_beginning(tape, info);
     return tape;

@@ -573,14 +573,14 @@ static void test_held_events_come_before_what_follows(void) {
     guint64 stamp = writer_stamp();
     TtEvent birth = {
         .stamp = stamp, .addr = 64, .size = 1, .stack = TT_STACK_NONE, .op = TT_OP_ALLOC};
-    g_autoptr(GArray) told_counts = g_array_new(FALSE, FALSE, sizeof(guint64));
+    g_autoptr(GArray) told_counts = g_array_new(FALSE, FALSE, sizeof(TtLaneCounts));
     GArray *held = g_array_new(FALSE, FALSE, sizeof(TtEvent));
 
     bed_open(&bed, 0, AHEAD);
     bed_writer(&bed, &writer, 0, 1);
     writer_alloc(&writer, birth.addr, birth.size, birth.stack, birth.stamp);
     writer_free(&writer, birth.addr, stamp + 1);
-    g_array_append_val(told_counts, (guint64){1});
+    g_array_append_val(told_counts, (TtLaneCounts){.events = 1});
     g_array_append_val(held, birth);
     tt_merger_resume(bed.merger, told_counts, held);
     bed_read(&bed);
