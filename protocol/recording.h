@@ -33,6 +33,8 @@ _Static_assert(sizeof(TtRecordingHead) == 16, "a recording's head is 16 bytes");
 
 #define TT_SECTION_NODES_MAX (1u << 16) /* definitions of stacks in one section */
 
+#define TT_RECORDED_NO_THREAD 65536u /* past all numbers: of a mark that was asked for */
+
 /* What the ops column says of an event: its TtOp, and the lowest bits of its address. */
 #define TT_COLUMN_OP_BITS 4u
 

@@ -175,17 +175,20 @@ gboolean tt_lane_has_new_chunk(const TtLane *lane) {
            lane->position / TT_CHUNK_BYTES;
 }
 
+/* The lost events that a record tells of. */
+static guint64 count_gap(const TtRawRecord *raw) {
+    TtRecordGap gap;
+
+    return raw->number == TT_RECORD_GAP && tt_decode_gap(raw, &gap) == 0 ? gap.count : 0;
+}
+
 /* Whether the chunk's first record tells of the events that its head says were lost. */
 static guint64 peek_gap(const TtLane *lane) {
     TtChunkReader ahead = lane->reader;
     TtEvent event;
     TtRawRecord raw;
-    TtRecordGap gap;
 
-    if (tt_chunk_reader_next(&ahead, &event, &raw) == TT_ITEM_RECORD &&
-        raw.number == TT_RECORD_GAP && tt_decode_gap(&raw, &gap) == 0)
-        return gap.count;
-    return 0;
+    return tt_chunk_reader_next(&ahead, &event, &raw) == TT_ITEM_RECORD ? count_gap(&raw) : 0;
 }
 
 /* Where the counter has begun anew, what it shows lies before a lane's last stamp, and is corrected
@@ -408,15 +411,16 @@ static guint64 oldest_chunk(const TtLane *lane, guint64 last, guint64 read) {
     return tt_saturating_sub(last + (is_full ? 1 : 2), ring_chunks);
 }
 
-/* The chunk in which the first event lies that is not known; or the oldest there is. Nothing where
- * @last is none. */
+/* The chunk in which the last event lies that is known: what follows it may be in there too. Or the
+ * oldest there is. Nothing where @last is none. */
 static guint64 find_chunk(const TtLane *lane, guint64 last, guint64 read, guint64 told_count) {
     guint64 oldest = oldest_chunk(lane, last, read), number = last;
     TtChunkHead head;
 
     if (!read_head(lane, last, &head))
         return G_MAXUINT64;
-    while (head.events_before > told_count && number > oldest && read_head(lane, number - 1, &head))
+    while (head.events_before >= told_count && number > oldest &&
+           read_head(lane, number - 1, &head))
         number--;
     return number;
 }
@@ -432,36 +436,53 @@ static void copy_up_to(TtLane *lane, TtDrain *drain, guint64 published) {
     }
 }
 
-/* Passes over the first @count heap events of the chunk. What is defined among them is applied,
- * which does no harm where it is known. */
-static void skip_events(TtLane *lane, TtDrain *drain, guint64 count) {
+/* Passes over the next item, where it is known: @events and @placed, as in TtLaneCounts, are what
+ * is left of the chunk. What is defined is applied, which does no harm where that is known. */
+static gboolean skip_item(TtLane *lane, TtDrain *drain, guint64 *events, guint64 *placed) {
+    TtChunkReader ahead = lane->reader;
     TtEvent event;
     TtRawRecord raw;
-    TtRecordGap gap;
-    int r;
+    int r = tt_chunk_reader_next(&ahead, &event, &raw);
+    gboolean is_record = r == TT_ITEM_RECORD;
+    guint64 count = is_record ? count_gap(&raw) : r == TT_ITEM_EVENT ? 1 : 0;
+    gboolean has_place = is_record && count == 0 && tt_order_has_place(raw.number);
 
-    while (count > 0 && (r = tt_chunk_reader_next(&lane->reader, &event, &raw)) > TT_ITEM_END) {
-        if (r == TT_ITEM_EVENT) {
-            lane->last_stamp = MAX(lane->last_stamp, event.stamp);
-            count--;
-        } else if (raw.number == TT_RECORD_GAP && tt_decode_gap(&raw, &gap) == 0) {
-            count = tt_saturating_sub(count, gap.count);
-        } else if (!tt_order_has_place(raw.number)) {
-            (void)take_record(lane, drain, &raw);
-        }
-    }
+    if (r < 0 || (*events == 0 && (count > 0 || (has_place && *placed == 0))))
+        return FALSE;
+    if (r == TT_ITEM_END)
+        lane->is_chunk_over |= tt_cursor_left(&lane->reader.cursor) > 0;
+    lane->reader = ahead;
+    if (r == TT_ITEM_EVENT)
+        lane->last_stamp = MAX(lane->last_stamp, event.stamp);
+    else if (has_place && *events == 0)
+        --*placed;
+    else if (is_record && count == 0 && !has_place)
+        (void)take_record(lane, drain, &raw);
+    *events = tt_saturating_sub(*events, count);
+    return r != TT_ITEM_END;
 }
 
-static void begin_again(TtLane *lane, TtDrain *drain, guint64 told_count) {
-    const TtPiece *piece = g_queue_peek_head(&lane->pieces);
+static void skip_told(TtLane *lane, TtDrain *drain, const TtLaneCounts *told) {
+    const TtChunkHead *head = &lane->reader.head;
+    /* Where its last event has been written over, records behind it may have been as well. */
+    guint64 placed = head->number == 0 || head->events_before < told->events ? told->placed : 0;
 
-    lane->piece_end = piece->position + piece->len;
-    if (!begin_chunk(lane, drain, piece))
-        close_damaged(lane, drain);
-    else if (lane->owed_count > 0) /* at the time that the chunk begins with */
+    do {
+        guint64 events = tt_saturating_sub(told->events, head->events_before);
+
+        while (skip_item(lane, drain, &events, &placed))
+            ;
+    } while (tt_cursor_left(&lane->reader.cursor) == 0 && seek_piece(lane, drain) &&
+             lane->owed_count == 0);
+}
+
+static void begin_again(TtLane *lane, TtDrain *drain, const TtLaneCounts *told) {
+    if (!seek_piece(lane, drain))
+        return;
+    if (lane->owed_count > 0) /* at the time that the chunk begins with */
         lane->last_stamp = MIN(lane->reader.head.base_stamp, tt_stamp_clock_now(&drain->clock));
     else
-        skip_events(lane, drain, tt_saturating_sub(told_count, lane->reader.head.events_before));
+        skip_told(lane, drain, told);
 }
 
 void tt_lane_resume(TtLane *lane, TtDrain *drain, const TtLaneCounts *told) {
@@ -497,5 +518,5 @@ void tt_lane_resume(TtLane *lane, TtDrain *drain, const TtLaneCounts *told) {
     }
     /* A writer whose ring was full has nothing more to wait for. */
     tell_position(lane, lane->position);
-    begin_again(lane, drain, told->events);
+    begin_again(lane, drain, told);
 }

@@ -67,6 +67,7 @@ typedef struct TtLane {
 typedef struct TtLaneCounts {
     guint64 events; /* heap events, lost ones as far as declared */
     guint64 gaps;   /* of those, lost ones of which a GAP told */
+    guint64 placed; /* records behind the last of them that have their place among events */
 } TtLaneCounts;
 
 /* The stamp of now, never a moment before @settled_stamp, which was read earlier: where the counter

@@ -186,6 +186,7 @@ static void count_events(TtRetelling *retelling, guint64 thread, guint64 count) 
 
     retelling->told_count = tt_saturating_add(retelling->told_count, count);
     counts->events = tt_saturating_add(counts->events, count);
+    counts->placed = 0;
 }
 
 static void count_gap(TtRetelling *retelling, guint64 thread, guint64 count) {
@@ -222,8 +223,10 @@ static int take_placed(TtRetelling *retelling, const TtRawRecord *raw, TtCursor 
         return -EBADMSG;
 
     TtRecordGap gap;
-    if (record.number == TT_RECORD_GAP && tt_decode_gap(&record, &gap) == 0)
+    if (record.number == TT_RECORD_GAP && tt_decode_gap(&record, &gap) == 0 && gap.count > 0)
         count_gap(retelling, placed.thread, gap.count);
+    else if (placed.thread < retelling->thread_count)
+        get_counts(retelling, placed.thread)->placed++;
     TtEvent item = {.stamp = placed.stamp,
                     .addr = (guint64)(guintptr)record.fields.at,
                     .size = tt_cursor_left(&record.fields),

@@ -257,8 +257,8 @@ void tt_tape_add_mark(TtTape *tape, guint64 stamp, TtString name) {
     if (!tape)
         return;
     gsize len = tt_encode_mark(bytes, sizeof bytes, &mark);
-    add_placed(tape, &(TtRecordPlaced){.stamp = stamp}, TT_RECORD_MARK,
-               bytes + TT_RECORD_HEAD_BYTES, len - TT_RECORD_HEAD_BYTES);
+    add_placed(tape, &(TtRecordPlaced){.stamp = stamp, .thread = TT_RECORDED_NO_THREAD},
+               TT_RECORD_MARK, bytes + TT_RECORD_HEAD_BYTES, len - TT_RECORD_HEAD_BYTES);
 }
 
 /* ---- At once ---- */

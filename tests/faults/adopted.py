@@ -82,4 +82,59 @@ def fault_H14_what_was_dropped_is_known_to_the_next_daemon():
     manager.close()
 
 
+MARKING = r"""
+#include <stdlib.h>
+#include <ttclient.h>
+#include <unistd.h>
+
+/* Waits between its marks, and allocates nothing there. */
+int main(void) {
+    char byte;
+
+    malloc(40000);
+    tt_mark("ready");
+    read(0, &byte, 1);
+    tt_mark("served");
+    write(1, "x", 1);
+    read(0, &byte, 1);
+    malloc(40001);
+    tt_mark("over");
+    return 5;
+}
+"""
+
+
+@case
+def fault_H14_marks_without_events_are_told_once():
+    """Those of which the last daemon told, and those that came while there was none."""
+    link = [f"-I{ttlib.SOURCE / 'client'}", str(ttlib.LIBTTCLIENT)]
+    program = ttlib.compile_c(MARKING, "-w", *link)
+    manager = Manager(f"--journal={ttlib.temp_dir() / 'journal'}")
+    manager.start()
+    process = subprocess.Popen(
+        [program], env=manager.client.preload_env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    ttlib.at_end(process.kill)
+    marks = lambda: [mark["name"] for mark in manager.client.export(process.pid)["marks"]]
+    ttlib.wait_for(lambda: manager.client.session_of(process.pid), "a session")
+    ttlib.wait_for(lambda: marks() == ["ready"], "it is ready")
+    result = manager.client.ctl("mark", "asked for", str(process.pid))
+    check_equal(result.returncode, 0, result.stderr)
+    manager.stop()
+    manager.start()
+    check_equal(marks(), ["ready", "asked for"])
+    manager.stop()
+    process.stdin.write(b"x")
+    process.stdin.flush()
+    check_equal(process.stdout.read(1), b"x")
+    manager.start()
+    check_equal(marks(), ["ready", "asked for", "served"])
+    process.communicate(b"x", timeout=ttlib.SECONDS)
+    check_equal(process.returncode, 5)
+    manager.client.wait_for_state(process.pid, "exited", "ended")
+    check_equal(marks(), ["ready", "asked for", "served", "over"])
+    ttlib.check_exact(manager.client.export(process.pid))
+    manager.close()
+
+
 ttlib.main()

@@ -588,6 +588,67 @@ static void test_held_events_come_before_what_follows(void) {
     bed_close(&bed);
 }
 
+/* Goes on behind so many events of the one lane, and records behind the last of them. */
+static void bed_resume(Bed *bed, guint64 events, guint64 placed) {
+    TtLaneCounts told = {.events = events, .placed = placed};
+    g_autoptr(GArray) told_counts = g_array_new(FALSE, FALSE, sizeof told);
+
+    g_array_append_val(told_counts, told);
+    tt_merger_resume(bed->merger, told_counts, NULL);
+    bed_read(bed);
+}
+
+/* One event, four marks of which the third begins a chunk, and one event more. The last daemon may
+ * have come to any of them. */
+static void test_records_behind_the_last_event_are_told_once(void) {
+    const char *names[] = {"a", "b", "c", "d"};
+
+    for (guint told = 0; told <= G_N_ELEMENTS(names); told++) {
+        Bed bed;
+        Writer writer;
+
+        bed_open(&bed, 0, AHEAD);
+        bed_writer(&bed, &writer, 0, 1);
+        writer_alloc(&writer, 64, 1, TT_STACK_NONE, writer_stamp());
+        for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+            if (i == 2)
+                writer.limit = writer.at;
+            writer_record(&writer, mark,
+                          &(TtRecordMark){.stamp = writer_stamp(), .name = {names[i], 1}});
+        }
+        writer_alloc(&writer, 128, 1, TT_STACK_NONE, writer_stamp());
+        bed_resume(&bed, 1, told);
+        assert_sound(&bed, 1);
+        g_assert_cmpuint(bed.session->words->len, ==, G_N_ELEMENTS(names) - told);
+        for (guint i = told; i < G_N_ELEMENTS(names); i++) {
+            g_autofree char *word = g_strdup_printf("mark %s after 0", names[i]);
+            g_assert_cmpstr(g_ptr_array_index(bed.session->words, i - told), ==, word);
+        }
+        bed_close(&bed);
+    }
+}
+
+/* The same behind a loss that the last daemon found by the head of a chunk. */
+static void test_records_behind_a_loss_are_told_once(void) {
+    for (guint told = 0; told <= 1; told++) {
+        Bed bed;
+        Writer writer;
+
+        bed_open(&bed, 0, AHEAD);
+        bed_writer(&bed, &writer, 0, 1);
+        writer_alloc(&writer, 64, 1, TT_STACK_NONE, writer_stamp());
+        writer.event_count += 3;
+        writer.limit = writer.at;
+        writer_record(&writer, mark, &(TtRecordMark){.stamp = writer_stamp(), .name = {"a", 1}});
+        writer_alloc(&writer, 128, 1, TT_STACK_NONE, writer_stamp());
+        bed_resume(&bed, 4, told);
+        assert_sound(&bed, 1);
+        g_assert_cmpuint(bed.session->lost, ==, 0);
+        g_assert_cmpuint(bed.session->words->len, ==, 1 - told);
+        bed_close(&bed);
+    }
+}
+
 /* G11: a stamp from before, and one from after the end of the world. */
 static void test_fault_G11_impossible_stamps_are_set_right(void) {
     Bed bed;
@@ -666,6 +727,10 @@ int main(int argc, char **argv) {
                     test_room_is_kept_of_what_is_not_merged);
     g_test_add_func("/merger/held_events_come_before_what_follows",
                     test_held_events_come_before_what_follows);
+    g_test_add_func("/merger/records_behind_the_last_event_are_told_once",
+                    test_records_behind_the_last_event_are_told_once);
+    g_test_add_func("/merger/records_behind_a_loss_are_told_once",
+                    test_records_behind_a_loss_are_told_once);
     g_test_add_func("/merger/fault_G09_damaged_lane_harms_no_other",
                     test_fault_G09_damaged_lane_harms_no_other);
     g_test_add_func("/merger/fault_G11_impossible_stamps_are_set_right",
