@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names to sessions. The manager gives descriptors in any order, and may have given up some: a
- * session of which one is missing is let go, which its program sees, and says hello again. */
+ * session of which one is missing is let go, which its program sees, and says hello again. So is a
+ * forked child whose inheritance was cut off: it defines only what its parent did not, and then it
+ * defines all. */
 #include "intake/adopt.h"
 
 #include <stdio.h>
@@ -123,7 +125,18 @@ static GArray *sort_out(const GArray *stored) {
     return all;
 }
 
+/* Its program's next call looks at the connection, however far it is from its next chunk. */
+static void stop_recording(const Kept *kept) {
+    TtSegment segment;
+
+    if (kept->memory_fds[0] < 0 || tt_segment_adopt(&segment, 0, kept->memory_fds[0]) < 0)
+        return;
+    atomic_store_explicit(&tt_segment_get_control(&segment)->is_recording, 0, memory_order_relaxed);
+    tt_segment_clear(&segment);
+}
+
 static void close_kept(Kept *kept) {
+    stop_recording(kept);
     if (kept->socket_fd >= 0)
         close(kept->socket_fd);
     if (kept->process_fd >= 0)
@@ -159,10 +172,16 @@ static GArray *map_segments(const Kept *kept) {
 
 /* ---- Sessions ---- */
 
+static gboolean is_cut_off(const Kept *kept, TtJournal *journal, const TtSessionInfo *info) {
+    return !tt_process_has_ended(&(TtProcess){.fd = kept->process_fd}) &&
+           tt_journal_is_inheriting(journal, info);
+}
+
 static gboolean adopt(TtIntake *intake, Kept *kept) {
     TtJournal *journal = tt_journal_open(intake->options.journals, kept->id, TRUE);
     g_autoptr(TtSessionInfo) info = journal ? tt_journal_read_info(journal) : NULL;
-    GArray *segments = info && kept->process_fd >= 0 ? map_segments(kept) : NULL;
+    gboolean is_whole = info && kept->process_fd >= 0 && !is_cut_off(kept, journal, info);
+    GArray *segments = is_whole ? map_segments(kept) : NULL;
 
     if (!segments || memcmp(info->id, kept->id, sizeof info->id) != 0) {
         tt_journal_free(journal, info != NULL);

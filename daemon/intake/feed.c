@@ -739,7 +739,7 @@ static void begin(gpointer data) {
     g_clear_pointer(&end.lane_counts, g_array_unref);
     if (feed->parent)
         tt_estate_settle(feed->estates, feed, feed->parent, &feed->fork);
-    else if (feed->fork.stamp > 0)
+    else if (feed->fork.stamp > 0 || end.lacks_inheritance)
         add_doubt(feed, DISINHERITED);
     g_clear_pointer(&feed->parent, tt_feed_unref);
     if (feed->socket_fd >= 0)

@@ -314,6 +314,7 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
     }
 
     g_autoptr(TtFeed) parent = find_parent(intake, info, &setup.clock, &setup.fork);
+    info->inherits = parent != NULL;
 
     /* While it waits for our answer: it may not live much longer, nor be known to have lived. */
     relate(intake, info, &setup.process);

@@ -284,6 +284,27 @@ TtSessionInfo *tt_journal_read_info(TtJournal *journal) {
     return reader && tt_section_read(reader, &section) ? tt_retell_read_info(&section.steps) : NULL;
 }
 
+/* What comes only when nothing more of it will. */
+static gboolean follows_inheritance(guint number) {
+    return number == TT_RECORD_INHERITANCE_END || number == TT_RECORD_INTERRUPTION ||
+           number == TT_RECORD_RUN;
+}
+
+gboolean tt_journal_is_inheriting(TtJournal *journal, const TtSessionInfo *info) {
+    g_autoptr(TtSectionReader) reader =
+        info->inherits ? tt_section_reader_new(journal->fd, NULL) : NULL;
+    TtSection section;
+    TtRawRecord raw;
+
+    if (!reader)
+        return FALSE;
+    while (tt_section_read(reader, &section))
+        while (tt_decode_framed(&section.steps, &raw) == TT_ITEM_RECORD)
+            if (follows_inheritance(raw.number))
+                return FALSE;
+    return TRUE;
+}
+
 gboolean tt_journal_retell(TtJournal *journal, TtSession *session, gboolean goes_on,
                            TtJournalEnd *ret_end) {
     g_autoptr(TtSectionReader) reader = tt_section_reader_new(journal->fd, NULL);
@@ -303,6 +324,7 @@ gboolean tt_journal_retell(TtJournal *journal, TtSession *session, gboolean goes
     ret_end->stamp = tt_retelling_get_last_stamp(retelling);
     ret_end->event_count = tt_retelling_get_event_count(retelling);
     ret_end->lane_counts = tt_retelling_copy_lane_counts(retelling);
+    ret_end->lacks_inheritance = tt_retelling_lacks_inheritance(retelling);
     return journal->whole_bytes > 0;
 }
 

@@ -28,12 +28,16 @@ void tt_journal_free(TtJournal *journal, gboolean is_kept);
 /* Returns: (transfer full) (nullable): what the file says of its session; %NULL: nothing */
 TtSessionInfo *tt_journal_read_info(TtJournal *journal);
 
+/* Whether what the session inherited was still coming when the file ended. */
+gboolean tt_journal_is_inheriting(TtJournal *journal, const TtSessionInfo *info);
+
 /* How far a session is known by its file. */
 typedef struct TtJournalEnd {
     guint64 stamp;       /* of the last event */
     guint64 event_count; /* heap events told, lost ones too where that was known */
     GArray *lane_counts; /* of TtLaneCounts: of each lane of the last connection; owned */
     GArray *held;        /* with @goes_on: told, and waiting for what follows (order.h); owned */
+    gboolean lacks_inheritance; /* some of what it inherited has not come */
 } TtJournalEnd;
 
 /* Tells a new session all that the file holds, up to where it was cut. It is written on from there.

@@ -16,7 +16,7 @@
 struct TtRetelling {
     TtSession *session;
     guint64 kept_stamp; /* G_MAXUINT64: none, or it is kept */
-    gboolean is_damaged;
+    gboolean is_damaged, has_inherited;
     guint thread_count;  /* as far as they are known */
     guint64 last_stamp;  /* of the last event that was told */
     guint64 told_count;  /* of them all, lost ones too */
@@ -96,6 +96,7 @@ TtSessionInfo *tt_retell_read_info(TtCursor *steps) {
     info->untraced_before_ns = record.untraced_before_ns;
     info->clock = (TtClock)record.clock;
     info->clock_shift = (guint)record.clock_shift;
+    info->inherits = record.inherits != 0;
     if (record.parent_session.len > 0 && (record.parent_relation == TT_RELATION_FORK ||
                                           record.parent_relation == TT_RELATION_EXEC)) {
         info->parent_relation = (TtRelation)record.parent_relation;
@@ -327,6 +328,7 @@ static int take_inherited(TtRetelling *retelling, const TtRawRecord *raw) {
     if (raw->number == TT_RECORD_INHERITED_THREAD)
         /* All past the limit are one. */
         retelling->thread_count = MIN(retelling->thread_count + 1, TT_THREAD_OTHER + 1);
+    retelling->has_inherited |= raw->number == TT_RECORD_INHERITANCE_END;
     return 0;
 }
 
@@ -456,6 +458,10 @@ gboolean tt_retelling_finish(TtRetelling *retelling) {
 guint64 tt_retelling_get_last_stamp(const TtRetelling *retelling) { return retelling->last_stamp; }
 
 guint64 tt_retelling_get_event_count(const TtRetelling *retelling) { return retelling->told_count; }
+
+gboolean tt_retelling_lacks_inheritance(const TtRetelling *retelling) {
+    return tt_session_get_info(retelling->session)->inherits && !retelling->has_inherited;
+}
 
 const TtGuess *tt_retelling_get_guess(const TtRetelling *retelling) { return &retelling->guess; }
 

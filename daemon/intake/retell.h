@@ -43,6 +43,9 @@ guint64 tt_retelling_get_event_count(const TtRetelling *retelling);
 /* Returns: (transfer full) (element-type TtLaneCounts): of each lane of the last connection. */
 GArray *tt_retelling_copy_lane_counts(const TtRetelling *retelling);
 
+/* Whether something of what the session inherited has not been told. */
+gboolean tt_retelling_lacks_inheritance(const TtRetelling *retelling);
+
 /* Against what the next section's columns are told. */
 const TtGuess *tt_retelling_get_guess(const TtRetelling *retelling);
 

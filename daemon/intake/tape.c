@@ -106,6 +106,7 @@ static void add_beginning(TtTape *tape, const TtSessionInfo *info) {
         .untraced_before_ns = info->untraced_before_ns,
         .clock = info->clock,
         .clock_shift = info->clock_shift,
+        .inherits = info->inherits,
     };
 
     ADD(tape, session, &record);

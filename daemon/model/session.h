@@ -63,7 +63,8 @@ typedef struct TtSessionInfo {
     TtRelation parent_relation;
     guint8 parent_id[TT_SESSION_ID_BYTES]; /* meaningful unless TT_RELATION_NONE */
     guint64 untraced_before_ns;
-    TtClock clock; /* of the stamps, a clock that the model never reads; */
+    gboolean inherits; /* its parent's state is told it first (tt_session_inherit) */
+    TtClock clock;     /* of the stamps, a clock that the model never reads; */
     guint clock_shift;
 } TtSessionInfo;
 

@@ -4,11 +4,12 @@
 beside their events (restart.py)."""
 
 import json
+import os
 import signal
 import subprocess
 
 import ttlib
-from manager import Manager
+from manager import Manager, stopped_thread
 from ttlib import case, check, check_equal
 
 
@@ -134,6 +135,85 @@ def fault_H14_marks_without_events_are_told_once():
     manager.client.wait_for_state(process.pid, "exited", "ended")
     check_equal(marks(), ["ready", "asked for", "served", "over"])
     ttlib.check_exact(manager.client.export(process.pid))
+    manager.close()
+
+
+FORKING = r"""
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+__attribute__((noinline)) void add(void) {
+    malloc(40001);
+}
+
+/* After a byte of input a child, which allocates where its parent did, and at each byte again. */
+int main(void) {
+    char byte;
+
+    for (int i = 0; i < 2; i++)
+        add();
+    read(0, &byte, 1);
+    if (fork() == 0) {
+        do {
+            add();
+            write(1, "x", 1);
+        } while (read(0, &byte, 1) == 1);
+        _exit(0);
+    }
+    wait(NULL);
+    return 5;
+}
+"""
+
+
+@case
+def fault_H13_killed_while_a_child_inherits():
+    """What it began with is not known, which is said; what it allocates then has its stack."""
+    if len(os.sched_getaffinity(0)) < 2:
+        raise ttlib.Skip("the parent's worker is the child's here")
+    program = ttlib.compile_c(FORKING, "-w", "-O1")
+    folder = ttlib.temp_dir() / "journal"
+    manager = Manager(f"--journal={folder}")
+    manager.start()
+    process = subprocess.Popen(
+        [program], env=manager.client.preload_env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    ttlib.at_end(process.kill)
+
+    def go_on():
+        process.stdin.write(b"x")
+        process.stdin.flush()
+        check_equal(process.stdout.read(1), b"x")
+
+    ttlib.wait_for(lambda: manager.sessions(), "the parent")
+    with stopped_thread(manager.daemon.pid, "worker-0"):
+        go_on()
+        files = lambda: [path for path in folder.iterdir() if path.stat().st_size > 100]
+        ttlib.wait_for(lambda: len(files()) == 2, "the child's journal has begun")
+        manager.hear()
+        manager.daemon.kill()
+    manager.kill()
+    manager.start()
+
+    def find_child():
+        go_on()
+        return next((card for card in manager.sessions() if card["pid"] != process.pid), None)
+
+    child = ttlib.wait_for(find_child, "the child is a session again", seconds=5)
+    go_on()
+    process.communicate(timeout=ttlib.SECONDS)
+    check_equal(process.returncode, 5)
+    manager.client.wait_for_state(child["pid"], "exited", "ended")
+    export = manager.client.export(child["id"])
+    ttlib.check_books(export)
+    check_equal(export["completeness"]["exact"], False, "exact")
+    doubts = export["completeness"]["doubts"]
+    check(any("inherited" in doubt for doubt in doubts), f"it is said: {doubts}")
+    blocks = [block for block in export["active_allocations"] if block["size"] == 40001]
+    check(blocks, "what it allocated")
+    for block in blocks:
+        check_equal(ttlib.functions_of(export, block["stack"])[:2], ["add", "main"], "its stack")
     manager.close()
 
 
