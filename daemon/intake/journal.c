@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -16,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/worker.h"
+#include "intake/process.h"
 #include "intake/retell.h"
 #include "intake/sections.h"
 
@@ -32,6 +32,7 @@ struct TtJournals {
                   * touched under it */
     guint64 used_bytes;
     GQueue over; /* of Over, those that may go, the oldest first */
+    GQueue away; /* the same of processes that may come back: not while those run */
     TtLogGate failed_gate;
 };
 
@@ -47,12 +48,14 @@ struct TtJournal {
     gboolean is_given_up; /* another needed the room */
 };
 
-/* A file of a session that is over. */
+/* A file of a session that is over, or will be when its process has ended. */
 typedef struct Over {
     char *path;
     gint64 when_ns;
     guint64 bytes;      /* where there is no @journal */
     TtJournal *journal; /* which is open; NULL: an earlier daemon left the file */
+    gint pid;           /* of a file that nobody has open; 0: not known */
+    guint64 start_realtime_ns;
 } Over;
 
 static void free_over(gpointer data) {
@@ -79,22 +82,34 @@ static void remove_file(const char *path) {
     (void)g_unlink(path);
 }
 
-static gboolean is_of_running(const char *path) {
+static TtSessionInfo *read_info(const char *path) {
     TtJournal journal = {.fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
-    g_autoptr(TtSessionInfo) info = journal.fd >= 0 ? tt_journal_read_info(&journal) : NULL;
+    TtSessionInfo *info = journal.fd >= 0 ? tt_journal_read_info(&journal) : NULL;
 
     if (journal.fd >= 0)
         close(journal.fd);
-    return info && (kill(info->pid, 0) == 0 || errno == EPERM);
+    return info;
 }
 
 /* ---- The folder ---- */
+
+/* Whether its process may come back: it runs, and was there when the session began. */
+static gboolean is_away(const Over *over) {
+    return over->pid > 0 && tt_process_is_as_old(over->pid, over->start_realtime_ns);
+}
 
 static gint compare_over(gconstpointer a, gconstpointer b, gpointer data) {
     const Over *one = a, *other = b;
 
     (void)data;
     return one->when_ns < other->when_ns ? -1 : one->when_ns > other->when_ns;
+}
+
+/* Of a file that nobody has open. @info: (nullable) */
+static void add_file(TtJournals *journals, Over *over, const TtSessionInfo *info) {
+    over->pid = info ? info->pid : 0;
+    over->start_realtime_ns = info ? info->timescale.start_realtime_ns : 0;
+    g_queue_push_tail(is_away(over) ? &journals->away : &journals->over, over);
 }
 
 /* What earlier daemons left. */
@@ -109,16 +124,16 @@ static void find_files(TtJournals *journals) {
         if (!g_str_has_suffix(name, SUFFIX) || lstat(path, &status) < 0)
             continue;
         journals->used_bytes += (guint64)status.st_size;
-        if (is_of_running(path))
-            continue;
+        g_autoptr(TtSessionInfo) info = read_info(path);
         Over *over = g_new0(Over, 1);
         *over = (Over){.path = g_steal_pointer(&path),
                        .when_ns = status.st_mtim.tv_sec * G_GINT64_CONSTANT(1000000000) +
                                   status.st_mtim.tv_nsec,
                        .bytes = (guint64)status.st_size};
-        g_queue_push_tail(&journals->over, over);
+        add_file(journals, over, info);
     }
     g_queue_sort(&journals->over, compare_over, NULL);
+    g_queue_sort(&journals->away, compare_over, NULL);
 }
 
 /* Unless it is said: not so much that a disk is full of what may never be asked for. */
@@ -131,10 +146,25 @@ static guint64 choose_limit(const TtJournals *journals) {
     return MIN(DEFAULT_BYTES, (left + journals->used_bytes) / DISK_SHARE);
 }
 
+/* Under the lock. One whose process has ended by now. */
+static Over *pop_away(TtJournals *journals) {
+    for (GList *at = journals->away.head; at; at = at->next) {
+        Over *over = at->data;
+
+        if (is_away(over))
+            continue;
+        g_queue_delete_link(&journals->away, at);
+        return over;
+    }
+    return NULL;
+}
+
 /* Gives up the oldest that is over. FALSE: there is none. */
 static gboolean give_up_oldest(TtJournals *journals) {
     g_mutex_lock(&journals->lock);
     Over *over = g_queue_pop_head(&journals->over);
+    if (!over)
+        over = pop_away(journals);
     if (over && over->journal) {
         over->journal->is_given_up = TRUE;
         over->bytes = over->journal->bytes;
@@ -160,6 +190,7 @@ TtJournals *tt_journals_new(const char *dir, guint64 limit_bytes, GError **error
     journals->dir = g_strdup(dir);
     g_mutex_init(&journals->lock);
     g_queue_init(&journals->over);
+    g_queue_init(&journals->away);
     find_files(journals);
     journals->limit_bytes = limit_bytes > 0 ? limit_bytes : choose_limit(journals);
     while ((journals->over.length > KEPT || journals->used_bytes > journals->limit_bytes) &&
@@ -172,19 +203,25 @@ void tt_journals_free(TtJournals *journals) {
     if (!journals)
         return;
     g_queue_clear_full(&journals->over, free_over);
+    g_queue_clear_full(&journals->away, free_over);
     g_mutex_clear(&journals->lock);
     g_free(journals->dir);
     g_free(journals);
 }
 
-/* Under the lock. It is nobody's to give up any more. */
-static void forget_over(TtJournals *journals, const char *path) {
-    for (GList *at = journals->over.head; at; at = at->next)
+static void forget_in(GQueue *queue, const char *path) {
+    for (GList *at = queue->head; at; at = at->next)
         if (g_str_equal(((Over *)at->data)->path, path)) {
             free_over(at->data);
-            g_queue_delete_link(&journals->over, at);
+            g_queue_delete_link(queue, at);
             return;
         }
+}
+
+/* Under the lock. It is nobody's to give up any more. */
+static void forget_over(TtJournals *journals, const char *path) {
+    forget_in(&journals->over, path);
+    forget_in(&journals->away, path);
 }
 
 /* On the recorder's thread. */
@@ -264,11 +301,22 @@ void tt_journal_note_failed(TtJournal *journal, gint pid, const GError *error) {
 void tt_journal_free(TtJournal *journal, gboolean is_kept) {
     if (!journal)
         return;
-    g_mutex_lock(&journal->journals->lock);
-    forget_over(journal->journals, journal->path);
-    if (!is_kept)
-        journal->journals->used_bytes -= journal->bytes;
-    g_mutex_unlock(&journal->journals->lock);
+    TtJournals *journals = journal->journals;
+    /* Where it was written its recorder has the file, and the daemon ends: nobody counts any more.
+     */
+    g_autoptr(TtSessionInfo) info =
+        is_kept && journal->fd >= 0 ? tt_journal_read_info(journal) : NULL;
+    g_mutex_lock(&journals->lock);
+    forget_over(journals, journal->path);
+    if (!is_kept) {
+        journals->used_bytes -= journal->bytes;
+    } else if (info) {
+        Over *over = g_new0(Over, 1);
+
+        *over = (Over){.path = g_strdup(journal->path), .bytes = journal->bytes};
+        add_file(journals, over, info);
+    }
+    g_mutex_unlock(&journals->lock);
     if (!is_kept)
         (void)g_unlink(journal->path);
     if (journal->fd >= 0)

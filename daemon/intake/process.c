@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Newer than the headers of Debian 12. */
@@ -36,6 +38,8 @@ struct pidfd_info {
 #endif
 
 #define ANCESTORS_MAX 256u
+#define NS_PER_SECOND G_GINT64_CONSTANT(1000000000)
+#define ROUGHLY_NS (10 * NS_PER_SECOND)
 
 /* Fields of /proc/PID/stat, numbered as in proc(5). */
 enum {
@@ -263,6 +267,20 @@ gboolean tt_process_find_parent(const TtProcess *process, TtProcess *ret_parent)
 
 gboolean tt_process_is_same(const TtProcess *a, const TtProcess *b) {
     return a->pid == b->pid && a->start_time == b->start_time;
+}
+
+gboolean tt_process_is_as_old(gint pid, guint64 realtime_ns) {
+    gint64 now_ns = g_get_real_time() * 1000;
+    struct timespec boot;
+    Stat stat;
+
+    if (kill(pid, 0) < 0 && errno == ESRCH)
+        return FALSE;
+    if (!read_stat(pid, &stat) || clock_gettime(CLOCK_BOOTTIME, &boot) < 0)
+        return TRUE;
+    gint64 up_ns = boot.tv_sec * NS_PER_SECOND + boot.tv_nsec;
+    gint64 start_ns = (gint64)stat.start_time * (NS_PER_SECOND / sysconf(_SC_CLK_TCK));
+    return (guint64)MAX(now_ns - up_ns + start_ns - ROUGHLY_NS, 0) <= realtime_ns;
 }
 
 /* What is told of a process's offsets are its children's to be (time_namespaces(7)). */

@@ -56,6 +56,11 @@ gboolean tt_process_find_parent(const TtProcess *process, TtProcess *ret_parent)
 /* Do both name one process? Not so where only the pid is the same. */
 gboolean tt_process_is_same(const TtProcess *a, const TtProcess *b);
 
+/* Whether the process of this pid was there at @realtime_ns, and so can be the one that had it
+ * then. By the wall clock, which may have been set since, so roughly. TRUE where /proc does not
+ * tell. */
+gboolean tt_process_is_as_old(gint pid, guint64 realtime_ns);
+
 /* A cheap look that is nearly always enough: FALSE: nothing hints at an exec. */
 gboolean tt_process_may_have_execed(const TtProcess *process);
 

@@ -116,6 +116,27 @@ def journal_of_what_runs_is_never_given_up_for_another():
 
 
 @case
+def journal_of_what_never_came_back_makes_room():
+    """Its process ran when the daemon started, and is no more."""
+    folder = ttlib.temp_dir() / "journal"
+    program = ttlib.compile_c(EVENTS, "-w", "-O1")
+    with ttlib.Daemon(f"--journal={folder}", f"--journal-limit={LIMIT}") as daemon:
+        away = start(daemon, program, 75000)
+        (card,) = daemon.sessions()
+        wait_for_journal(folder, card["id"], 500_000)
+        daemon.kill()
+        daemon.start()
+        other = start(daemon, program, 75000)  # there is no room for both
+        ttlib.wait_for(lambda: set(sizes(folder)) == {card["id"]}, "the other has none any more")
+        end(daemon, other)
+        away.kill()
+        away.wait()
+        number = end(daemon, start(daemon, program, 75000))
+        wait_for_journal(folder, number, 500_000)
+        check_equal(set(sizes(folder)), {number}, "what is left")
+
+
+@case
 def bound_that_makes_no_sense_is_refused():
     for words in (["--journal=x", "--journal-limit=1000"], ["--journal-limit=2G"]):
         result = ttlib.run([ttlib.TT_DAEMON, *words], ttlib.clean_env())

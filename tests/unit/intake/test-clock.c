@@ -96,6 +96,24 @@ static void test_fault_C13_counter_has_begun_anew(void) {
     check_scale(&calibration);
 }
 
+/* ---- Whose a pid was ---- */
+
+static void test_process_is_as_old_as_it_is(void) {
+    guint64 now_ns;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(0);
+    waitpid(pid, NULL, 0);
+    monotonic_shift_ns = boottime_shift_ns = 0;
+    now_ns = (guint64)g_get_real_time() * 1000;
+    g_assert_true(tt_process_is_as_old(getpid(), now_ns));
+    g_assert_true(tt_process_is_as_old(getpid(), G_MAXUINT64));
+    g_assert_false(tt_process_is_as_old(getpid(), now_ns - HOUR_NS)); /* this test had not begun */
+    g_assert_false(tt_process_is_as_old(getpid(), 0));
+    g_assert_false(tt_process_is_as_old(pid, now_ns));
+}
+
 /* ---- Another namespace ---- */
 
 #ifndef CLONE_NEWTIME
@@ -307,5 +325,6 @@ int main(int argc, char **argv) {
                     test_fault_C13_session_goes_on_where_its_clock_begins_anew);
     g_test_add_func("/clock/fault_C13_lane_is_new_when_the_clock_has_begun_anew",
                     test_fault_C13_lane_is_new_when_the_clock_has_begun_anew);
+    g_test_add_func("/clock/process_is_as_old_as_it_is", test_process_is_as_old_as_it_is);
     return g_test_run();
 }
