@@ -32,6 +32,8 @@
 #define LOOK_EVERY_NS 1000000000u    /* and between two looks for a daemon */
 #define LATE_EVERY_NS 100000000u     /* and, where it has not answered yet, between two for that */
 
+#define HELLO_BYTES 512u /* the most that a hello is, head included, but for the program's path */
+
 #define ROOM_BYTES (64u << 20) /* a program with less is left alone */
 
 /* So that no countdown ends in a process's life. */
@@ -47,8 +49,9 @@ const char *tt_program_path = "";
 static uint32_t last_generation = TT_SELF_NONE;
 static _Atomic uint64_t next_look_ns;
 static char program_path[4096];
-static char **program_arguments;
-static int program_argument_count;
+/* As ARGUMENT records: what argv holds later is the program's to say. */
+static uint8_t arguments[TT_MESSAGE_MAX - HELLO_BYTES];
+static size_t arguments_len;
 static uint8_t message[TT_MESSAGE_MAX]; /* under the lock */
 
 static TtString string_of(const char *text) {
@@ -99,14 +102,8 @@ static size_t write_hello(const TtForkNote *fork) {
         hello.parent_session =
             (TtString){.text = (const char *)tt_session.parent_id, .len = TT_SESSION_ID_BYTES};
     at += tt_encode_hello(at, (size_t)(end - at), &hello);
-    for (int i = 0; i < program_argument_count; i++) {
-        TtRecordArgument argument = {.text = string_of(program_arguments[i])};
-        size_t len = tt_encode_argument(at, (size_t)(end - at), &argument);
-        if (len == 0)
-            break; /* the rest of a very long command line is left out */
-        at += len;
-    }
-    return (size_t)(at - message);
+    memcpy(at, arguments, arguments_len);
+    return (size_t)(at - message) + arguments_len;
 }
 
 /* The number may be another file's by now. */
@@ -525,14 +522,26 @@ static bool has_room(void) {
     return true;
 }
 
+/* The words themselves too: programs take some out, free them, and write their titles over them.
+ * One that had us loaded late may have done so. */
+static void keep_arguments(int argc, char **argv) {
+    size_t room = sizeof arguments - strlen(program_path);
+
+    for (int i = 0; i < argc && argv[i] != NULL; i++) {
+        TtRecordArgument argument = {.text = string_of(argv[i])};
+        size_t len = tt_encode_argument(arguments + arguments_len, room - arguments_len, &argument);
+        if (len == 0)
+            break; /* the rest of a very long command line is left out */
+        arguments_len += len;
+    }
+}
+
 /* All that may have the loader allocate. */
 static void prepare(int argc, char **argv, char **environment) {
     tt_session.start_monotonic_ns = tt_sys_monotonic_ns();
     real_fork = (__typeof__(_Fork) *)tt_real_next("_Fork"); /* glibc 2.34 */
     tt_operators_init();
     tt_seal_init();
-    program_arguments = argv;
-    program_argument_count = argc;
     find_program_path();
     read_options(environment);
     if (is_our_own_tool() || !has_room())
@@ -540,6 +549,7 @@ static void prepare(int argc, char **argv, char **environment) {
     if (tt_session.is_barred)
         return;
 
+    keep_arguments(argc, argv);
     tt_clock_init();
     atomic_store_explicit(&tt_gate.generation, TT_GATE_SHUT, memory_order_relaxed);
     /* Without it a child would write on in its parent's lanes. */

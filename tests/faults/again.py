@@ -19,12 +19,12 @@ MANY = 20000  # times a millisecond: until it is there, or the test has failed
 class Asking:
     """A running programs/asking.c, which also counts what it did."""
 
-    def __init__(self, daemon, lossless=0, preexec_fn=None):
+    def __init__(self, daemon, *words, lossless=0, preexec_fn=None):
         flags = ["-O1", "-D_GNU_SOURCE", "-pthread", f"-I{ttlib.SOURCE / 'client'}"]
-        program = ttlib.build("asking.c", *flags, "-w", str(ttlib.LIBTTCLIENT))
+        self.words = [str(ttlib.build("asking.c", *flags, "-w", str(ttlib.LIBTTCLIENT))), *words]
         self.count = ttlib.temp_dir() / "count"
         self.process = subprocess.Popen(
-            [program],
+            self.words,
             env=daemon.preload_env({"TT_LOSSLESS": lossless}, counted=self.count),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -120,6 +120,26 @@ def fault_H01_events_without_a_lane_are_counted_after_a_kill():
             start(daemon, program)
             program.do("work 100")
             check_told_and_lost(daemon, program)
+
+
+# ---- Programs that overwrite what they were given, as servers do for a title of their own ----
+
+
+@case
+def fault_A26_command_line_that_is_taken_away():
+    """nginx takes words out of argv before it forks, GLib those that it knows; others free them."""
+    with ttlib.Daemon() as daemon:
+        program = Asking(daemon, "one", "two")
+        program.do("drop")
+        child = int(program.do("fork"))
+        check_equal(program.init()[-1], 0, "the child is traced")
+        kill(daemon, program)
+        start(daemon, program)
+        program.do("work 100")
+        program.end()
+        daemon.wait_for_state(child, "exited", "ended")
+        process = daemon.export(child)["process"]
+        check_equal(process["command_line"], program.words, "as it was at the start")
 
 
 def is_in_futex(pid, tid):

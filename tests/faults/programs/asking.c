@@ -8,6 +8,9 @@
  * pairs without end hold       holds that thread where it is, by a signal let go     lets it go on,
  * and end
  *
+ *   drop       takes words out of its command line, and has freed others
+ *   fork       has a child obey from here on, and waits for it; writes the child's pid
+ *
  * Where nothing else is said it writes that thread's tid, or 0. Ends with its input. */
 #include <errno.h>
 #include <pthread.h>
@@ -26,6 +29,7 @@
 static pthread_t worker;
 static sem_t held, may_go;
 static _Atomic int worker_tid, ends;
+static char **arguments;
 
 /* Unlike dprintf, without an allocation. */
 static void say_number(int number, char end) {
@@ -87,6 +91,17 @@ static void hold(int signal) {
         ;
 }
 
+/* Returns in the child alone. */
+static void have_child_obey(void) {
+    int status;
+    pid_t child = fork();
+
+    if (child == 0)
+        return;
+    waitpid(child, &status, 0);
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
 /* Is it @name? Takes the number after that. */
 static bool is_word(const char *word, const char *name, int *ret_number) {
     size_t len = strlen(name);
@@ -102,11 +117,19 @@ static void obey(const char *word) {
         ask(number);
         return;
     }
+    if (is_word(word, "fork", &number)) {
+        have_child_obey();
+        say_number(getpid(), '\n');
+        return;
+    }
     if (is_word(word, "work ", &number)) {
         do_pairs(number);
     } else if (is_word(word, "laneless ", &number)) {
         pthread_create(&worker, NULL, have_child_work, &number);
         pthread_join(worker, NULL);
+    } else if (is_word(word, "drop", &number)) {
+        arguments[1] = NULL;
+        arguments[2] = (char *)16; /* nothing lies there */
     } else if (is_word(word, "begin", &number)) {
         pthread_create(&worker, NULL, work_on, NULL);
         while (worker_tid == 0)
@@ -125,10 +148,12 @@ static void obey(const char *word) {
     say_number(worker_tid, '\n');
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     char word[64];
     ssize_t len;
 
+    (void)argc;
+    arguments = argv;
     sem_init(&held, 0, 0);
     sem_init(&may_go, 0, 0);
     sigaction(SIGUSR1, &(struct sigaction){.sa_handler = hold}, NULL);
