@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "client/connect.h"
@@ -34,6 +35,9 @@
 
 #define HELLO_BYTES 512u /* the most that a hello is, head included, but for the program's path */
 
+/* One that is cut to this is still too long for a socket's address. */
+#define FOLDER_BYTES sizeof(((struct sockaddr_un *)NULL)->sun_path)
+
 #define ROOM_BYTES (64u << 20) /* a program with less is left alone */
 
 /* So that no countdown ends in a process's life. */
@@ -49,6 +53,7 @@ const char *tt_program_path = "";
 static uint32_t last_generation = TT_SELF_NONE;
 static _Atomic uint64_t next_look_ns;
 static char program_path[4096];
+static char socket_dir[FOLDER_BYTES], runtime_dir[FOLDER_BYTES];
 /* As ARGUMENT records: what argv holds later is the program's to say. */
 static uint8_t arguments[TT_MESSAGE_MAX - HELLO_BYTES];
 static size_t arguments_len;
@@ -461,6 +466,11 @@ static bool read_switch(const char *text, bool otherwise) {
     return strcmp(text, "1") == 0 ? true : strcmp(text, "0") == 0 ? false : otherwise;
 }
 
+/* The environment is the program's, which may write its title over it. */
+static const char *keep_folder(char *kept, const char *value) {
+    return strncpy(kept, value, FOLDER_BYTES - 1);
+}
+
 /* Nonsense in TT_* leaves the program untraced; it may not be ours to complain. */
 static void read_options(char **environment) {
     TtOptions *options = &tt_session.options;
@@ -468,10 +478,10 @@ static void read_options(char **environment) {
 
     for (char **entry = environment; entry != NULL && *entry != NULL; entry++) {
         if ((value = value_of(*entry, "TT_SOCKET_DIR")) != NULL) {
-            options->socket_dir = value;
+            options->socket_dir = keep_folder(socket_dir, value);
             tt_session.is_barred |= value[0] != '/';
         } else if ((value = value_of(*entry, "XDG_RUNTIME_DIR")) != NULL)
-            options->runtime_dir = value;
+            options->runtime_dir = keep_folder(runtime_dir, value);
         else if ((value = value_of(*entry, "TT_ENABLE")) != NULL)
             options->is_dormant = !read_switch(value, true);
         else if ((value = value_of(*entry, "TT_SAMPLE")) != NULL)

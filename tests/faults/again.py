@@ -142,6 +142,20 @@ def fault_A26_command_line_that_is_taken_away():
         check_equal(process["command_line"], program.words, "as it was at the start")
 
 
+@case
+def fault_A26_environment_that_is_written_over():
+    """A longer title needs the room. What it forks finds its daemon all the same, and the next."""
+    with ttlib.Daemon() as daemon:
+        program = Asking(daemon)
+        program.do("overwrite")
+        child = int(program.do("fork"))
+        check_equal(program.init()[-1], 0, "the child is traced")
+        kill(daemon, program)
+        start(daemon, program)
+        program.end()
+        check_equal(daemon.wait_for_state(child, "exited", "ended")["pid"], child)
+
+
 def is_in_futex(pid, tid):
     """Does a thread wait there?"""
     return pathlib.Path(f"/proc/{pid}/task/{tid}/syscall").read_text().startswith("202 ")

@@ -3,6 +3,7 @@
 """Shells, version control, a debugger, virtual machines and servers, with all the processes that they
 start: what they say and how they end is as without us, and the books of each process are exact."""
 
+import collections
 import pathlib
 import shutil
 import subprocess
@@ -27,7 +28,7 @@ class Work:
 
     @files     what lies in the folder, by name
     @least     sessions that there are
-    @programs  of which there is one session each at least
+    @programs  of which there are sessions, one each at least, or as many as the name is there
     @has_heirs  forked beside other threads, whose calls were under way: that is declared
     """
 
@@ -254,7 +255,8 @@ def nginx():
         kill -HUP $server; curl -s --unix-socket s http://x/r?x=again
         kill -QUIT $server; wait $server; echo "server $?"
     """
-    return Work(script, ["nginx", "curl"], {"conf": conf}, least=4)
+    # The master, and two workers as often as it reads its configuration.
+    return Work(script, ["nginx"] * 5 + ["curl"], {"conf": conf}, least=4)
 
 
 def run_script(work, env, prefix=()):
@@ -298,9 +300,10 @@ def check_everyday(make_work):
             lambda: all(card["state"] != "running" for card in daemon.sessions()), "all have ended"
         )
         cards = daemon.sessions()
-        names = {card["name"] for card in cards}
+        names = collections.Counter(card["name"] for card in cards)
         check(len(cards) >= work.least, f"{len(cards)} sessions")
-        check(set(work.programs) <= names, f"sessions of {work.programs} among {names}")
+        wanted = collections.Counter(work.programs)
+        check(wanted <= names, f"sessions of {work.programs} among {names}")
         doubts = {}
         for card in cards:
             export = daemon.export(card["id"])

@@ -9,6 +9,7 @@
  * and end
  *
  *   drop       takes words out of its command line, and has freed others
+ *   overwrite  writes over its environment
  *   fork       has a child obey from here on, and waits for it; writes the child's pid
  *
  * Where nothing else is said it writes that thread's tid, or 0. Ends with its input. */
@@ -130,6 +131,9 @@ static void obey(const char *word) {
     } else if (is_word(word, "drop", &number)) {
         arguments[1] = NULL;
         arguments[2] = (char *)16; /* nothing lies there */
+    } else if (is_word(word, "overwrite", &number)) {
+        for (char **entry = environ; *entry != NULL; entry++)
+            memset(*entry, 0, strlen(*entry));
     } else if (is_word(word, "begin", &number)) {
         pthread_create(&worker, NULL, work_on, NULL);
         while (worker_tid == 0)
