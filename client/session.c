@@ -352,7 +352,8 @@ static void look_again(void) {
 /* Rarely: is the daemon still there that would wake us? One that ends puts its sessions to sleep.
  */
 static void look_at_sleep(uint32_t generation) {
-    if (is_too_soon())
+    /* Who may make no call, or read no clock, is woken by that daemon or by none. */
+    if (tt_session.is_barred || tt_is_sealed_now() || is_too_soon())
         return;
 
     uint64_t now = tt_sys_monotonic_ns();

@@ -6,6 +6,7 @@ processor state."""
 import ctypes
 import os
 import resource
+import subprocess
 
 import ttlib
 from ttlib import case, check, check_equal, check_like, left, run
@@ -84,6 +85,36 @@ def fault_A17_filter_that_kills_without_a_daemon():
     for words in (["prctl", 500_000], ["strict", 500_000], ["threads", 1000], ["fork", 1000]):
         alone = run([program, *words], ttlib.clean_env())
         check_like(run([program, *words], ttlib.clean_env(nowhere)), alone, f"{words}")
+
+
+def check_put_to_sleep(program, way, end):
+    """Its session is dormant when it allocates again."""
+    with ttlib.Daemon() as daemon:
+        process = subprocess.Popen(
+            [program, way, "1000", "waits"],
+            env=daemon.preload_env(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        ttlib.at_end(process.kill)
+        if process.stdout.readline() != b"sealed\n":
+            raise ttlib.Skip(f"{way}: the kernel allows no such thing here")
+        end(daemon, process.pid)
+        output, _ = process.communicate(b"x", timeout=ttlib.SECONDS)
+        check_equal((process.returncode, output), (5, b"done\n"), way)
+
+
+@case
+def fault_A17_session_is_put_to_sleep():
+    """It does not look whether its daemon is there: not by a call, nor by a clock."""
+
+    def stop(daemon, pid):
+        check_equal(daemon.ctl("stop", str(pid)).returncode, 0)
+
+    program = ttlib.build("sealed.c", "-w", "-D_GNU_SOURCE", "-pthread")
+    for way in ("strict", "threads", "tsc-threads"):
+        check_put_to_sleep(program, way, lambda daemon, _: daemon.stop())
+    check_put_to_sleep(program, "strict", stop)
 
 
 @case

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Allocates, gives up the right to what a tracer might want, and goes on from a warm heap.
  *
- *   sealed WAY PAIRS
+ *   sealed WAY PAIRS [waits]
  *
- * WAY: strict, tsc, prctl, syscall, threads, fork. PAIRS of malloc and free before, and as many
- * after. Exit status 5 where all went well, 77 where the kernel refuses. Whatever else it is killed
- * for, it did not do. */
+ * WAY: strict, tsc, prctl, syscall, threads, tsc-threads, fork. PAIRS of malloc and free before,
+ * and as many after; in between, where it waits, it says "sealed" and reads a byte. Exit status 5
+ * where all went well, 77 where the kernel refuses. Whatever else it is killed for, it did not do.
+ */
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -97,7 +98,7 @@ static void start_threads(void) {
 static int seal(const char *way) {
     if (strcmp(way, "strict") == 0)
         return prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
-    if (strcmp(way, "tsc") == 0)
+    if (strncmp(way, "tsc", 3) == 0)
         return prctl(PR_SET_TSC, PR_TSC_SIGSEGV);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return -1;
@@ -124,7 +125,11 @@ int main(int argc, char **argv) {
         perror("sealed");
         return 77;
     }
-    if (strcmp(argv[1], "threads") == 0)
+    if (argc > 3) {
+        write(1, "sealed\n", 7);
+        read(0, warm, 1);
+    }
+    if (strstr(argv[1], "threads") != NULL)
         start_threads();
     else if (strcmp(argv[1], "fork") == 0) {
         pid_t child = (pid_t)syscall(SYS_fork);
