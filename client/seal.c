@@ -43,19 +43,29 @@ static bool is_seccomp_seal(long operation) {
     return operation == SECCOMP_SET_MODE_STRICT || operation == SECCOMP_SET_MODE_FILTER;
 }
 
+/* Of what a call is about to give up, what was had until then. */
+typedef struct Loss {
+    bool seals, stops;
+} Loss;
+
 /* Before the call: afterwards it would be too late. */
-static void give_up(bool seals, bool stops) {
-    if (stops)
+static Loss give_up(bool seals, bool stops) {
+    /* A clock that is not the processor's counter may be a call of the kernel. */
+    Loss loss = {.seals = seals && !tt_is_sealed_now(),
+                 .stops = (stops || (seals && !tt_clock_counts_ticks)) && !tt_clock_is_stopped()};
+
+    if (loss.stops)
         tt_record_stop_clock((uintptr_t)__builtin_frame_address(0));
-    if (seals)
+    if (loss.seals)
         tt_stack_seal(true);
+    return loss;
 }
 
 /* The call failed, and all is as it was. */
-static void take_back(bool seals, bool stops) {
-    if (stops)
+static void take_back(Loss loss) {
+    if (loss.stops)
         tt_clock_go_on();
-    if (seals)
+    if (loss.seals)
         tt_stack_seal(false);
 }
 
@@ -68,15 +78,13 @@ PUBLIC int prctl(int option, ...) {
         arguments[i] = va_arg(list, unsigned long);
     va_end(list);
 
-    bool seals = is_prctl_seal(option) && !tt_is_sealed_now();
-    bool stops = is_prctl_stop(option, (long)arguments[0]) && !tt_clock_is_stopped();
-    give_up(seals, stops);
+    Loss loss = give_up(is_prctl_seal(option), is_prctl_stop(option, (long)arguments[0]));
     int r = next_prctl != NULL
                 ? next_prctl(option, arguments[0], arguments[1], arguments[2], arguments[3])
                 : (int)call_kernel(SYS_prctl, option, (long)arguments[0], (long)arguments[1],
                                    (long)arguments[2], (long)arguments[3], 0);
     if (r < 0)
-        take_back(seals, stops);
+        take_back(loss);
     else if (option == PR_SET_TSC && arguments[0] == PR_TSC_ENABLE)
         tt_clock_go_on();
     return r;
@@ -89,13 +97,11 @@ long tt_seal_syscall(long number, long a, long b, long c, long d, long e, long f
     bool seals = (is_prctl && is_prctl_seal(a)) || (is_seccomp && is_seccomp_seal(a));
     bool stops = (is_prctl && is_prctl_stop(a, b)) || (is_seccomp && a == SECCOMP_SET_MODE_STRICT);
 
-    seals = seals && !tt_is_sealed_now();
-    stops = stops && !tt_clock_is_stopped();
-    give_up(seals, stops);
+    Loss loss = give_up(seals, stops);
     Call *next = tt_seal_next_syscall != NULL ? tt_seal_next_syscall : call_kernel;
     long r = next(number, a, b, c, d, e, f);
     if (r < 0)
-        take_back(seals, stops);
+        take_back(loss);
     return r;
 }
 

@@ -117,6 +117,33 @@ def fault_A17_session_is_put_to_sleep():
     check_put_to_sleep(program, "strict", stop)
 
 
+# Where its vdso cannot tell the time, libc asks the kernel.
+CLOCK = r"""
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t id, struct timespec *now) {
+    return (int)syscall(SYS_clock_gettime, id, now);
+}
+"""
+
+
+@case
+def fault_A17_filter_that_kills_the_clock():
+    program = ttlib.build("sealed.c", "-w", "-D_GNU_SOURCE", "-pthread")
+    clock = ttlib.compile_c(CLOCK, "-shared", "-fPIC", name="clock.so")
+    with ttlib.Daemon() as daemon:
+        env = daemon.preload_env()
+        env["LD_PRELOAD"] += f":{clock}"
+        result = ttlib.run_by_the_clock([program, "prctl", 1000], env)
+        check("exited with code 05" in result.stdout, f"{result.stdout[-300:]} {result.stderr}")
+        (card,) = [c for c in daemon.sessions() if c["exe"] == str(program)]
+        export = daemon.export(card["id"])
+        ttlib.check_books(export)
+        check(not export["completeness"]["exact"], "what has no time is declared")
+
+
 @case
 def fault_A17_child_of_a_process_with_a_filter():
     program = ttlib.build("sealed.c", "-w", "-D_GNU_SOURCE", "-pthread")

@@ -356,35 +356,12 @@ def fault_B15_block_passed_round_pinned_threads():
 
 @case
 def fault_B15_stamps_by_the_clock():
-    """As where the processor's counter does not tick evenly: a debugger takes it away."""
-    ttlib.need("gdb")
     program = ttlib.compile_c(ROUND.replace("20000", "5000"), "-w", "-pthread")
     count = ttlib.temp_dir() / "count"
-    commands = [
-        "set startup-with-shell off",
-        "set breakpoint pending on",
-        "break tt_session_start",
-        "run",
-        "set var tt_clock_is_tsc = 0",
-        "set var tt_clock_counts_ticks = 0",
-        "delete",
-        "continue",
-    ]
     with ttlib.Daemon() as daemon:
-        script = ttlib.temp_dir() / "script"
-        env = daemon.preload_env(counted=count)
-        preload = [f"set environment {n} {env.pop(n)}" for n in ("LD_PRELOAD", "TTCOUNT_OUT")]
-        script.write_text("\n".join(preload + commands) + "\n")
-        result = subprocess.run(
-            ["gdb", "-nx", "-batch", "-x", script, program],
-            env={**env, "TT_LOSSLESS": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=ttlib.SECONDS,
-        )
-        if "exited with code 05" not in result.stdout:
-            raise ttlib.Skip(f"gdb did not come so far: {result.stdout[-200:]} {result.stderr[-200:]}")
+        env = daemon.preload_env({"TT_LOSSLESS": 1}, counted=count)
+        result = ttlib.run_by_the_clock([program], env)
+        check("exited with code 05" in result.stdout, result.stdout[-200:])
         (card,) = [c for c in daemon.sessions() if c["exe"] == str(program)]
         export = daemon.export(card["id"])
         check_order(export, ttlib.read_count(count))
