@@ -32,27 +32,38 @@ static long call_kernel(long number, long a, long b, long c, long d, long e, lon
     return r;
 }
 
-static bool is_prctl_seal(long option) { return option == PR_SET_SECCOMP; }
+/* Programs ask the kernel what it knows by calls that cannot succeed: those give up nothing. */
+static bool is_prctl_seal(long option, long mode, long filter) {
+    return option == PR_SET_SECCOMP && (mode == SECCOMP_MODE_STRICT || filter != 0);
+}
 
 static bool is_prctl_stop(long option, long value) {
     return (option == PR_SET_TSC && value == PR_TSC_SIGSEGV) ||
            (option == PR_SET_SECCOMP && value == SECCOMP_MODE_STRICT);
 }
 
-static bool is_seccomp_seal(long operation) {
-    return operation == SECCOMP_SET_MODE_STRICT || operation == SECCOMP_SET_MODE_FILTER;
+static bool is_seccomp_stop(long operation, long flags, long argument) {
+    return operation == SECCOMP_SET_MODE_STRICT && flags == 0 && argument == 0;
+}
+
+static bool is_seccomp_seal(long operation, long flags, long argument) {
+    return is_seccomp_stop(operation, flags, argument) ||
+           (operation == SECCOMP_SET_MODE_FILTER && argument != 0);
 }
 
 /* Of what a call is about to give up, what was had until then. */
 typedef struct Loss {
     bool seals, stops;
+    bool was_barred, was_tsc; /* where it stops */
 } Loss;
 
 /* Before the call: afterwards it would be too late. */
 static Loss give_up(bool seals, bool stops) {
     /* A clock that is not the processor's counter may be a call of the kernel. */
     Loss loss = {.seals = seals && !tt_is_sealed_now(),
-                 .stops = (stops || (seals && !tt_clock_counts_ticks)) && !tt_clock_is_stopped()};
+                 .stops = (stops || (seals && !tt_clock_counts_ticks)) && !tt_clock_is_stopped(),
+                 .was_barred = tt_session.is_barred,
+                 .was_tsc = tt_clock_is_tsc};
 
     if (loss.stops)
         tt_record_stop_clock((uintptr_t)__builtin_frame_address(0));
@@ -63,8 +74,11 @@ static Loss give_up(bool seals, bool stops) {
 
 /* The call failed, and all is as it was. */
 static void take_back(Loss loss) {
-    if (loss.stops)
+    if (loss.stops) {
         tt_clock_go_on();
+        tt_clock_is_tsc = loss.was_tsc;
+        tt_session.is_barred = loss.was_barred;
+    }
     if (loss.seals)
         tt_stack_seal(false);
 }
@@ -78,7 +92,8 @@ PUBLIC int prctl(int option, ...) {
         arguments[i] = va_arg(list, unsigned long);
     va_end(list);
 
-    Loss loss = give_up(is_prctl_seal(option), is_prctl_stop(option, (long)arguments[0]));
+    Loss loss = give_up(is_prctl_seal(option, (long)arguments[0], (long)arguments[1]),
+                        is_prctl_stop(option, (long)arguments[0]));
     int r = next_prctl != NULL
                 ? next_prctl(option, arguments[0], arguments[1], arguments[2], arguments[3])
                 : (int)call_kernel(SYS_prctl, option, (long)arguments[0], (long)arguments[1],
@@ -94,8 +109,8 @@ PUBLIC int prctl(int option, ...) {
 long tt_seal_syscall(long number, long a, long b, long c, long d, long e, long f) {
     bool is_prctl = number == SYS_prctl;
     bool is_seccomp = number == SYS_seccomp;
-    bool seals = (is_prctl && is_prctl_seal(a)) || (is_seccomp && is_seccomp_seal(a));
-    bool stops = (is_prctl && is_prctl_stop(a, b)) || (is_seccomp && a == SECCOMP_SET_MODE_STRICT);
+    bool seals = (is_prctl && is_prctl_seal(a, b, c)) || (is_seccomp && is_seccomp_seal(a, b, c));
+    bool stops = (is_prctl && is_prctl_stop(a, b)) || (is_seccomp && is_seccomp_stop(a, b, c));
 
     Loss loss = give_up(seals, stops);
     Call *next = tt_seal_next_syscall != NULL ? tt_seal_next_syscall : call_kernel;

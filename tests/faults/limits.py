@@ -153,6 +153,69 @@ def fault_A17_child_of_a_process_with_a_filter():
         check(40001 in left(export), "the block from before")
 
 
+PROBES = r"""
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Asks what the kernel knows, as libseccomp and systemd do; with a word, for what it refuses. */
+int main(int argc, char **argv) {
+    int status;
+
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 1, NULL) != -1 || errno != EINVAL ||
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 1, NULL) != -1 || errno != EFAULT ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL, 0, 0) != -1 || errno != EFAULT)
+        return 77;
+    if (argc > 1 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != -1)
+        return 1;
+    malloc(40001);
+    if (fork() == 0) {
+        malloc(40002);
+        return 0;
+    }
+    return wait(&status) > 0 && status == 0 ? 5 : 1;
+}
+"""
+
+
+def run_probes(daemon, *words, by=()):
+    """Both the program and its child are traced. Returns their exports."""
+    program = ttlib.compile_c(PROBES, "-w")
+    env = daemon.preload_env()
+    preload = [f"{name}={env[name]}" for name in ("LD_PRELOAD", "TT_SOCKET_DIR")]
+    result = run([*by, "/usr/bin/env", *preload, program, *words], ttlib.clean_env())
+    if result.returncode == 77:
+        raise ttlib.Skip("the kernel knows no filters")
+    check_equal(result.returncode, 5, result.stderr)
+    pids = [card["pid"] for card in daemon.sessions()]
+    check_equal(len(pids), 2, "sessions")
+    for pid in pids:
+        daemon.wait_for_state(pid, "exited", "ended")
+    exports = [daemon.export(pid) for pid in pids]
+    check_equal(sorted(map(left, exports)), [[40001], [40001, 40002]], "blocks")
+    return exports
+
+
+@case
+def fault_A17_kernel_is_asked_what_it_knows():
+    """By calls that always fail. Nothing is given up."""
+    with ttlib.Daemon() as daemon:
+        for export in run_probes(daemon):
+            ttlib.check_exact(export)
+
+
+@case
+def fault_A17_kernel_refuses():
+    """Strict seccomp to whom a filter was given before, as in a container: all is as it was."""
+    with ttlib.Daemon() as daemon:
+        for export in run_probes(daemon, "refused", by=[ttlib.build("forbidding.c", "-w")]):
+            ttlib.check_books(export)
+
+
 # ---- A19 ----
 
 NEEDS = r"""
