@@ -129,7 +129,8 @@ static int greet(bool is_child, bool *ret_knows_parent) {
     if (fd < 0)
         return fd;
     uint64_t told = tt_lanes_reset();
-    tt_session.told_events += is_child ? 0 : told; /* a child's lanes were its parent's */
+    /* The lanes of a child are its parent's until it has its own, however late. */
+    tt_session.told_events += tt_session.was_told ? told : 0;
     tt_session.fork_scopes = is_child ? fork.scopes : 0;
     tt_session.fd = fd;
     tt_session.fd_cookie = tt_connect_cookie(fd);

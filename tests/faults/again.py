@@ -122,6 +122,26 @@ def fault_H01_events_without_a_lane_are_counted_after_a_kill():
             check_told_and_lost(daemon, program)
 
 
+@case
+def fault_H01_child_that_is_traced_late_counts_its_own_events():
+    """Forked while no daemon is there, it finds the next one, and one after that."""
+    with ttlib.Daemon() as daemon:
+        program = Asking(daemon)
+        check_equal(program.init()[-1], 0, "traced")
+        program.do("work 5000")
+        daemon.kill()
+        child = int(program.do("fork"))
+        check_equal(program.init(times=1), [errno.ECONNREFUSED], "the daemon was killed")
+        start(daemon, program)
+        for _ in range(2):
+            program.do("work 100")
+            kill(daemon, program)
+            start(daemon, program)
+        program.end()
+        daemon.wait_for_state(child, "exited", "ended")
+        check_equal(daemon.export(child)["completeness"]["dropped_events"], 400, "lost")
+
+
 # ---- Programs that overwrite what they were given, as servers do for a title of their own ----
 
 
