@@ -94,13 +94,28 @@ out:
     return r;
 }
 
-/* Nobody reads it any more, but somebody may still write. */
+/* In a child. What its parent locks in memory beforehand it does not. */
 static void make_private(Segment *segment) {
     if (segment->is_private)
         return;
     long r = tt_sys6(SYS_mmap, (long)segment->memory, (long)segment->size, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     segment->is_private = r == (long)segment->memory;
+}
+
+/* Nobody reads it any more, but somebody may still write. Pages in its place are moved there:
+ * locked beforehand they would be filled, and charged (tt_pages_map). */
+static void let_go(Segment *segment) {
+    if (segment->is_private)
+        return;
+    void *pages = tt_pages_map(segment->size);
+    if (pages == NULL)
+        return; /* it stays shared with nobody */
+    long r = tt_sys6(SYS_mremap, (long)pages, (long)segment->size, (long)segment->size,
+                     MREMAP_MAYMOVE | MREMAP_FIXED, (long)segment->memory, 0);
+    segment->is_private = r == (long)segment->memory;
+    if (!segment->is_private)
+        tt_sys_unmap(pages, segment->size);
 }
 
 static bool is_at_work(const Segment *segment) {
@@ -162,7 +177,7 @@ uint64_t tt_lanes_reset(void) {
         count += segments[i].told_count = count_events(&segments[i]);
     }
     for (uint32_t i = 0; i < segment_count; i++) {
-        make_private(&segments[i]);
+        let_go(&segments[i]);
         if (retired_count < RETIRED_MAX) /* else it stays mapped for good */
             retired[retired_count++] = segments[i];
     }

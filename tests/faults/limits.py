@@ -394,6 +394,66 @@ def fault_A21_future_memory_is_locked():
         ttlib.check_books(daemon.export(card["id"]))
 
 
+LOCKED = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <ttclient.h>
+
+/* What is locked, in KiB. */
+static int ask_locked(void) {
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    int locked = -1;
+
+    while (fgets(line, sizeof line, file) != NULL)
+        sscanf(line, "VmLck: %d", &locked);
+    fclose(file);
+    return locked;
+}
+
+int main(void) {
+    char byte;
+
+    if (mlockall(MCL_FUTURE) != 0)
+        return 1;
+    free(malloc(100));
+    int before = ask_locked();
+    write(1, "x", 1);
+    read(0, &byte, 1);
+    while (tt_init() != 0)
+        usleep(1000);
+    free(malloc(100));
+    dprintf(1, "%d", ask_locked() - before);
+    return 5;
+}
+"""
+
+
+@case
+def fault_A21_lanes_of_a_daemon_that_is_gone():
+    """What takes the place of their memory is not locked either."""
+    link = [f"-I{ttlib.SOURCE / 'client'}", str(ttlib.LIBTTCLIENT)]
+    program = ttlib.compile_c(LOCKED, "-w", *link)
+    with ttlib.Daemon() as daemon:
+        process = subprocess.Popen(
+            [program],
+            env=daemon.preload_env(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        ttlib.at_end(process.kill)
+        check_equal(process.stdout.read(1), b"x", "it may lock")
+        daemon.kill()
+        daemon.start()
+        output, _ = process.communicate(b"x", timeout=ttlib.SECONDS)
+        check_equal(process.returncode, 5)
+        check(int(output) < 512, f"{output} KiB more are locked")
+
+
 # ---- A25 ----
 
 
