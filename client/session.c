@@ -21,6 +21,7 @@
 #include "client/modules.h"
 #include "client/names.h"
 #include "client/operators.h"
+#include "client/preload.h"
 #include "client/probe.h"
 #include "client/real.h"
 #include "client/record.h"
@@ -556,6 +557,8 @@ static void prepare(int argc, char **argv, char **environment) {
     tt_seal_init();
     find_program_path();
     read_options(environment);
+    if (!tt_session.options.follows)
+        tt_preload_leave(environment);
     if (is_our_own_tool() || !has_room())
         tt_session.is_barred = true;
     if (tt_session.is_barred)
