@@ -42,9 +42,8 @@ static const char help[] =
     "started made; without, one for CMD's own process. With neither asked a summary goes to "
     "stderr.\n"
     "\n"
-    "Status: CMD's own, 128+n for a signal; 125 tracing failed, 126 CMD cannot be executed, 127 "
-    "it\n"
-    "was not found.\n";
+    "Status: CMD's own, 128+n for a signal; 3 by --fail-on; 125 tracing failed, 126 CMD cannot be\n"
+    "executed, 127 it was not found.\n";
 
 typedef struct Asked {
     const char *json, *svg, *view, *top, *full, *record, *leaks, *help;

@@ -679,6 +679,62 @@ def status_tells_what_fails():
             check_equal(result.returncode, 2, word)
 
 
+DROPS = r"""
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+__attribute__((noinline, noclone)) static void drops(void) {
+    void *volatile p = malloc(5000);
+    p = NULL;
+}
+
+/* How it is to end; a file that is not to be there before. */
+int main(int argc, char **argv) {
+    drops();
+    puts(access(argv[2], F_OK) == 0 ? "too early" : "works");
+    fflush(stdout);
+    if (argv[1][0] == 's')
+        raise(SIGTERM);
+    return atoi(argv[1]);
+}
+"""
+
+
+@case
+def run_tells_leaks_when_its_command_has_ended():
+    """Its output and status are as ever, but where --fail-on says otherwise."""
+    program = ttlib.compile_c(DROPS)
+    folder = ttlib.temp_dir()
+    (folder / "supp").write_text("leak:drops\n")
+    file = folder / "report"
+    suppressed = ["--fail-on=definite", f"--suppressions={folder / 'supp'}"]
+    with ttlib.Daemon() as daemon:
+        for how, options, status in (
+            ("7", ["--leaks"], 7),
+            ("signal", [f"--leaks={file}"], 128 + signal.SIGTERM),
+            ("7", [f"--leaks={file}", "--fail-on=definite"], 3),
+            ("0", ["--leaks", "--fail-on=definite"], 3),
+            ("signal", ["--leaks", "--fail-on=indirect,definite"], 3),
+            ("7", ["--leaks", "--fail-on=possible,growing"], 7),
+            ("7", [f"--leaks={file}", *suppressed], 7),
+        ):
+            result = daemon.ctl("run", *options, "--", program, how, file)
+            what = f"{options} of {how}"
+            check_equal((result.returncode, result.stderr), (status, ""), what)
+            said, *lines = result.stdout.splitlines()
+            check_equal(said, "works", what)
+            if options[0] != "--leaks":
+                check_equal(lines, [], f"{what}: to the standard output")
+                lines = file.read_text().splitlines()
+                file.unlink()
+            check("at its end" in lines[0], f"{what}: {lines}")
+            is_told = "definitely lost: 4.9 KiB in 1 block" in lines
+            check_equal(is_told, options[1:] != suppressed, f"{what}: {lines}")
+            check_equal(any("drops (" in line for line in lines), is_told, f"{what}: {lines}")
+
+
 @case
 def recordings_tell_what_was_alive():
     program, env = build_program()
