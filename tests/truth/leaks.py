@@ -17,6 +17,7 @@ import struct
 import subprocess
 import tempfile
 import termios
+import threading
 
 import ttlib
 from ttlib import case, check, check_equal
@@ -757,7 +758,7 @@ def recordings_tell_what_was_alive():
         check("cannot be told" in result.stderr, result.stderr)
 
 
-GROWING = r"""
+GROWTH = r"""
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -772,7 +773,9 @@ NOINLINE static void *comes_and_goes(void) { void *volatile p = malloc(72); retu
 /* A list that only grows, a cache that is full early, and a queue whose blocks all die in time; what
  * it holds in the end is reachable still, as no frame is that has returned. */
 static void *queue[64];
+"""
 
+GROWING = GROWTH + r"""
 int main(void) {
     kept = malloc(100000 * sizeof *kept);
     for (int i = 0; i < 4000; i++) {
@@ -800,6 +803,82 @@ def growing_stack_is_told_from_full_cache_and_queue():
         check_equal((growth["blocks"], growth["bytes"]), (400, 28000))
         check_equal(growth["basis"], "estimated")
         ttlib.check_schema(found, "leaks")
+
+
+# Answers each byte of its input, and so never ends; "grows" is what it may do each time.
+SERVER = GROWTH + r"""
+int main(int argc, char **argv) {
+    char byte;
+
+    kept = malloc(100000 * sizeof *kept);
+    for (int i = 0; read(0, &byte, 1) == 1; i++) {
+        if (argc > 1)
+            kept[kept_count++] = grows();
+        if (i < 100)
+            kept[kept_count++] = fills();
+        free(queue[i % 64]);
+        queue[i % 64] = comes_and_goes();
+        write(1, &byte, 1);
+    }
+    return 0;
+}
+"""
+
+
+class Asking(threading.Thread):
+    """Asks servers again and again, so that they are at work or wait for the next time."""
+
+    def __init__(self, servers):
+        super().__init__(daemon=True)
+        self.servers = servers
+        self.count = 0
+        self.is_over = threading.Event()
+
+    def run(self):
+        while not self.is_over.wait(0.002):
+            for server in self.servers:
+                server.stdin.write(b"x")
+                server.stdout.read(1)
+            self.count += 1
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.join()
+
+
+@case
+def growing_stack_of_a_server_fails_while_it_runs():
+    program = ttlib.compile_c(SERVER)
+    with ttlib.Daemon() as daemon:
+        servers = [
+            subprocess.Popen(
+                [program, *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                env=daemon.preload_env({"TT_LOSSLESS": 1}),
+            )
+            for words in (["grows"], [])
+        ]
+        for server in servers:
+            ttlib.at_end(server.kill)
+        with Asking(servers) as asking:
+            ttlib.wait_for(lambda: asking.count >= 400, "they have been asked")
+            found = [
+                leaks(daemon, server.pid, "--fail-on=growing", status=status)
+                for server, status in zip(servers, (3, 0))
+            ]
+        for server in servers:
+            check_equal(server.communicate()[0], b"")
+            check_equal(server.returncode, 0, "it has come to its end")
+    check_equal([report["growing"] for report in found[1:]], [[]])
+    (growth,) = found[0]["growing"]
+    check_equal(ttlib.functions_of(found[0], growth["stack"])[:2], ["grows", "main"])
+    check(growth["blocks"] >= 400 and growth["bytes"] == 70 * growth["blocks"], growth)
 
 
 if __name__ == "__main__":
