@@ -350,14 +350,15 @@ static void print_recording(void) {
            "| offset | bytes | field | meaning |\n"
            "|---|---|---|---|\n",
            TT_RECORDING_MAJOR, TT_RECORDING_MINOR);
-#define HEAD(member, doc)                                                                          \
-    printf("| %zu | %zu | " #member " | %s |\n", offsetof(TtRecordingHead, member),                \
-           sizeof(((TtRecordingHead *)NULL)->member), doc)
-    HEAD(magic, "0x184d2a5c: a skippable frame");
-    HEAD(len, "8: bytes that follow");
-    HEAD(name, "`TTREC` and a 0");
-    HEAD(major, "1; a reader of another major refuses the file");
-    HEAD(minor, "1; a newer minor only adds records, and fields at a record's end");
+#define HEAD(member, doc, value)                                                                   \
+    printf("| %zu | %zu | " #member " | " doc " |\n", offsetof(TtRecordingHead, member),           \
+           sizeof(((TtRecordingHead *)NULL)->member), value)
+    HEAD(magic, "0x%x: a skippable frame", TT_RECORDING_SKIPPABLE);
+    HEAD(len, "%zu: bytes that follow", sizeof(TtRecordingHead) - offsetof(TtRecordingHead, name));
+    HEAD(name, "`%s` and a 0", TT_RECORDING_NAME);
+    HEAD(major, "%d; a reader of another major refuses the file", TT_RECORDING_MAJOR);
+    HEAD(minor, "%d; a newer minor only adds records, and fields at a record's end",
+         TT_RECORDING_MINOR);
 #undef HEAD
     printf(
         "\n"
