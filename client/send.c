@@ -16,6 +16,9 @@
                            */
 #define MOMENT_NS 500000u /* nobody notices */
 
+/* Whether anybody listens, where we cannot see our connection. */
+#define ASK_EVERY_NS 100000000u
+
 /* What the whole process may still wait, all threads together. */
 static _Atomic int64_t wait_left_ns = TT_WAIT_BOUND_NS;
 
@@ -42,11 +45,29 @@ __attribute__((cold, noinline)) void tt_send_doorbell(TtThread *thread) {
 
 typedef enum Connection { STANDS, BROKEN, UNKNOWN } Connection;
 
+/* Where the program has closed our end. A daemon that was killed leaves a socket that nobody
+ * listens at; one that answers there may be ours, and where there is none we may be under another
+ * root. A vfork child has closed its own end alone. */
+static bool is_nobody_there(void) {
+    static _Atomic uint64_t due_ns;
+    uint64_t now = tt_sys_monotonic_ns();
+    uint64_t due = atomic_load_explicit(&due_ns, memory_order_relaxed);
+
+    if (now < due || tt_sys_getpid() != tt_session.pid ||
+        !atomic_compare_exchange_strong_explicit(&due_ns, &due, now + ASK_EVERY_NS,
+                                                 memory_order_relaxed, memory_order_relaxed))
+        return false;
+    int fd = tt_connect_open();
+    if (fd >= 0)
+        tt_sys_close(fd);
+    return fd == -ECONNREFUSED;
+}
+
 static Connection look_at_connection(void) {
     char byte;
 
     if (tt_connect_cookie(tt_session.fd) != tt_session.fd_cookie)
-        return UNKNOWN;
+        return is_nobody_there() ? BROKEN : UNKNOWN;
     long r = tt_sys6(SYS_recvfrom, tt_session.fd, (long)&byte, 1, MSG_PEEK | MSG_DONTWAIT, 0, 0);
     return r == 0 || r == -ECONNRESET ? BROKEN : STANDS;
 }

@@ -29,7 +29,8 @@ static inline bool tt_send_is_given_up(const TtThread *thread) {
  * room. */
 bool tt_send_wait(TtThread *thread, uint64_t number);
 
-/* Has the daemon left the connection? Not so where the program closed our end of it. */
+/* Has the daemon left the connection? Where the program closed our end of it: does nobody listen at
+ * the daemon's socket? That is asked ten times a second at most, and false in between. */
 bool tt_send_is_broken(void);
 
 /* Waits for the daemon's answer as tt_connect_receive does, as long as the session may: who must be
