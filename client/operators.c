@@ -81,13 +81,18 @@ static inline void *allocate(size_t size, size_t alignment) {
 }
 
 /* While an operator of the allocator is at work, a thread that is not busy otherwise says so, and
- * what malloc or free does with the operator's own block is not recorded twice. */
-static COLD void enter_operator(const void *ptr) {
+ * what malloc or free does with the operator's own block is not recorded twice. An operator may be
+ * left by an exception, its handler's or its own, and says then no more that it has ended: what
+ * stays of it is such that it costs time alone, until the next one.
+ *
+ * @dying  the block of a delete; NULL: a new */
+static COLD void enter_operator(const void *dying) {
     TtThread *thread = tt_session_thread();
 
     if (thread == NULL || thread->busy_frame > TT_BUSY_OPERATOR)
         return;
-    thread->operator_ptr = ptr;
+    thread->born_ptr = NULL;
+    thread->dying_ptr = dying;
     if (thread->busy_frame <= TT_BUSY_OPTIONS)
         thread->busy_frame = TT_BUSY_OPERATOR;
 }
@@ -100,8 +105,8 @@ static COLD TtThread *leave_operator(const void *ptr) {
         return NULL;
     if (thread->busy_frame == TT_BUSY_OPERATOR)
         thread->busy_frame = tt_record_idle_frame();
-    bool is_recorded = thread->operator_ptr == ptr;
-    thread->operator_ptr = NULL;
+    bool is_recorded = thread->born_ptr == ptr;
+    thread->born_ptr = thread->dying_ptr = NULL;
     return ptr == NULL || is_recorded ? NULL : thread;
 }
 

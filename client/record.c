@@ -116,7 +116,7 @@ static void record_birth(TtThread *thread, TtKind kind, uint64_t addr, uint64_t 
     if (tt_self.pause_depth > 0)
         return;
     if (thread->busy_frame == TT_BUSY_OPERATOR)
-        thread->operator_ptr = (const void *)addr;
+        thread->born_ptr = (const void *)addr;
     if (tt_session.options.sample_bytes > 0 &&
         (kind = sample_birth(thread, kind, addr, size)) == TT_KIND_CHUNK_END)
         return;
@@ -148,10 +148,12 @@ __attribute__((cold, noinline)) void tt_record_foreign_birth_cold(TtThread *thre
 
 __attribute__((cold, noinline)) void tt_record_death_cold(TtThread *thread, TtKind kind,
                                                           uint64_t addr, uint64_t cfa) {
-    if (addr == (uint64_t)thread->operator_ptr) {
-        thread->operator_ptr = NULL; /* told already */
+    if (addr == (uint64_t)thread->dying_ptr) {
+        thread->dying_ptr = NULL; /* told already */
         return;
     }
+    if (addr == (uint64_t)thread->born_ptr)
+        thread->born_ptr = NULL; /* the operator may be given the address without a word of it */
     if (tt_session.options.sample_bytes > 0) {
         bool is_sampled = tt_sample_take(addr);
 

@@ -31,10 +31,11 @@ typedef struct TtThread {
     uint32_t chunk_count; /* chunks in the ring, a power of two */
     uint64_t gap_count;   /* events lost since the last gap record */
     uint64_t gap_first_stamp, gap_last_stamp;
-    uint64_t lot;             /* random bits of the sampling */
-    bool is_sampled_realloc;  /* the block of the reallocation at work was in the sample */
-    bool is_measuring;        /* in the allocator's malloc_usable_size */
-    const void *operator_ptr; /* the block of the operator at work (operators.c) */
+    uint64_t lot;            /* random bits of the sampling */
+    bool is_sampled_realloc; /* the block of the reallocation at work was in the sample */
+    bool is_measuring;       /* in the allocator's malloc_usable_size */
+    const void *born_ptr;    /* the last block recorded in the operator new at work, */
+    const void *dying_ptr;   /* that of the operator delete at work (operators.c) */
     char name[16];
 
     TtStackCache stack;

@@ -243,6 +243,67 @@ def fault_A08_program_with_operators_of_its_own():
     ttlib.check_books(traced.export)
 
 
+# ---- A03: an operator that is left by an exception, or whose handler allocates ----
+
+THROWS = r"""
+#include <cstdlib>
+#include <new>
+
+static volatile std::size_t too_much = std::size_t(1) << 60;
+static int *reserve;
+
+static void try_in_vain() {
+    try {
+        operator delete(operator new(too_much));
+    } catch (const std::bad_alloc &) {
+    }
+}
+
+static void give_way() {
+    std::free(std::malloc(300));
+    delete[] reserve;
+    reserve = nullptr;
+    std::free(std::malloc(400));
+    std::set_new_handler(nullptr);
+}
+
+int main() {
+    for (int i = 0; i < 100; i++) {
+        try_in_vain();
+        std::free(std::malloc(100)); /* what follows the operator that has not returned */
+        delete new int(i);
+        reserve = new int[50];
+        std::set_new_handler(give_way);
+        try_in_vain();
+        std::malloc(40001);
+    }
+    return 5;
+}
+"""
+
+
+@case
+def fault_A03_operator_new_throws():
+    """Its counts are glibc's, whose operators are the C++ library's."""
+    program = ttlib.compile_c(THROWS, "-w", compiler="g++", suffix=".cpp")
+    plain = ttlib.run_traced([program], counted=True)
+    check_equal(plain.returncode, 5, plain.stderr)
+    ttlib.check_counted(plain.export, plain.count)
+    for name in ("libjemalloc.so.2", "libtcmalloc_minimal.so.4"):
+        env = {"LD_PRELOAD": ttlib.find_library(name)}
+        traced = ttlib.run_traced([program], env=env)
+        check_equal(traced.returncode, 5, f"{name}: {traced.stderr}")
+        for key in ("active_allocations", "freed_allocations"):
+            # tcmalloc has two small ones of its own.
+            got, want = (
+                sorted(b["size"] for b in export[key] if b["size"] >= 100)
+                for export in (traced.export, plain.export)
+            )
+            check_equal(got, want, f"{name}: {key}")
+        ttlib.check_exact(traced.export)
+        ttlib.check_books(traced.export)
+
+
 # ---- A09 ----
 
 ADDRESSES = r"""
