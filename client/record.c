@@ -110,11 +110,44 @@ static void tell_usable(TtThread *thread, TtThread *used, uint64_t addr) {
     }
 }
 
+/* Of a lane's first block that is left out: from here on frees of unknown blocks are none of the
+ * program's faults. */
+static void tell_pause(TtThread *thread, uint64_t cfa) {
+    TtThread *used = enter(thread, cfa);
+
+    if (used == NULL)
+        return;
+    uintptr_t was = used->busy_frame;
+    used->busy_frame = cfa;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    TtRecordPause record = {.stamp = tt_clock_stamp()};
+    if (tt_lane_reserve(used, 32)) {
+        used->at += tt_encode_pause(used->at, 32, &record);
+        tt_lane_publish(used);
+        thread->has_told_pause = true;
+    } else {
+        tt_lane_drop(used); /* the next one tells */
+    }
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    leave(used, was);
+}
+
+/* A pause leaves out what is new. A block that was told is told on when it is resized: its end has
+ * begun, and it would die unseen. */
+static bool is_left_out(const TtThread *thread, TtKind kind) {
+    return tt_self.pause_depth > 0 &&
+           (kind != TT_KIND_REALLOC_END ||
+            (tt_session.options.sample_bytes > 0 && !thread->is_sampled_realloc));
+}
+
 /* @knows_usable  the real allocator may be asked of it */
 static void record_birth(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size, uint64_t cfa,
                          bool knows_usable) {
-    if (tt_self.pause_depth > 0)
+    if (is_left_out(thread, kind)) {
+        if (!thread->has_told_pause)
+            tell_pause(thread, cfa);
         return;
+    }
     if (thread->busy_frame == TT_BUSY_OPERATOR)
         thread->born_ptr = (const void *)addr;
     if (tt_session.options.sample_bytes > 0 &&

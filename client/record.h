@@ -28,7 +28,7 @@ static inline uintptr_t tt_record_idle_frame(void) {
 }
 
 /* As tt_record_birth and _death, for a thread whose busy_frame is not 0. A pause holds for births
- * alone: a block that was born traced must not live for ever. */
+ * alone, those by resizing excepted: a block that was born traced must not live for ever. */
 void tt_record_birth_cold(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size,
                           uint64_t cfa);
 void tt_record_foreign_birth_cold(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size,

@@ -33,6 +33,7 @@ typedef struct TtThread {
     uint64_t gap_first_stamp, gap_last_stamp;
     uint64_t lot;            /* random bits of the sampling */
     bool is_sampled_realloc; /* the block of the reallocation at work was in the sample */
+    bool has_told_pause;     /* that blocks of its are left out */
     bool is_measuring;       /* in the allocator's malloc_usable_size */
     const void *born_ptr;    /* the last block recorded in the operator new at work, */
     const void *dying_ptr;   /* that of the operator delete at work (operators.c) */

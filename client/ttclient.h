@@ -54,8 +54,11 @@ int tt_track(const void *ptr, const char *name, const char *type) TT_UNREAD_(1);
 int tt_export_json(const char *path);
 int tt_export_svg(const char *path);
 
-/* From here to tt_resume this thread's new blocks are not recorded. Nests. Frees always are, so
- * that no block seems to live for ever. A tt_resume too many does nothing. */
+/* From here to tt_resume this thread's new blocks are not recorded. Nests. What happens to blocks
+ * that are recorded still is, so that none seems to live for ever; of those left out nothing is,
+ * whoever frees or resizes them, and whenever. From the first such block on a free at which no
+ * block is known is therefore taken for one of theirs: it counts for nothing, and no double free is
+ * told. A tt_resume too many does nothing. */
 void tt_pause(void);
 void tt_resume(void);
 

@@ -98,6 +98,7 @@ const TtRecordGap tt_vector_gap = {.stamp = 1004900, .first_stamp = 1004600, .co
 const TtRecordEnd tt_vector_end = {.stamp = 9000000};
 const TtRecordFork tt_vector_fork = {.stamp = 1003000, .token = 1002991};
 const TtRecordUsable tt_vector_usable = {.stamp = 1004000, .addr = 0x55555556b2a5, .usable = 11};
+const TtRecordPause tt_vector_pause = {.stamp = 1004550};
 const TtRecordLanes tt_vector_lanes = {
     .lane_count = 8,
     .chunks_per_lane = 16,
@@ -394,6 +395,7 @@ static void make_chunk_records(void) {
     add_variable(vector, &tt_vector_variable);
     add_scope_enter(vector, &tt_vector_scope_enter);
     add_scope_leave(vector, &tt_vector_scope_leave);
+    add_pause(vector, &tt_vector_pause);
     add_gap(vector, &tt_vector_gap);
     add_module_gone(vector, &tt_vector_module_gone);
     add_end(vector, &tt_vector_end);

@@ -319,6 +319,7 @@ static int take_record(TtLane *lane, TtDrain *drain, const TtRawRecord *raw) {
     case TT_RECORD_REALLOC_LEFT:
     case TT_RECORD_FORK:
     case TT_RECORD_USABLE:
+    case TT_RECORD_PAUSE:
         return queue_record(lane, raw) ? 1 : -EBADMSG;
     case TT_RECORD_NODE:
         if (tt_decode_node(raw, &node) < 0)

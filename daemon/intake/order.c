@@ -17,6 +17,7 @@ gboolean tt_order_has_place(guint number) {
     case TT_RECORD_REALLOC_LEFT:
     case TT_RECORD_FORK:
     case TT_RECORD_USABLE:
+    case TT_RECORD_PAUSE:
         return TRUE;
     default:
         return FALSE;
@@ -102,6 +103,9 @@ static void apply_record(TtOrder *order, const TtEvent *item) {
             record.usable.stamp = item->stamp;
             tt_session_measure_block(session, item->thread, &record.usable);
         }
+        break;
+    case TT_RECORD_PAUSE:
+        tt_session_pause(session, item->stamp);
         break;
     default:
         g_assert_not_reached(); /* tt_order_has_place */

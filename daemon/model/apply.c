@@ -343,8 +343,9 @@ static G_GNUC_NO_INLINE void apply_realloc_end(TtSession *session, const TtEvent
     gboolean is_sampled = tt_session_is_sampled(session);
     Birth birth;
 
-    if (old_slot == 0) { /* of a block that nobody knew */
-        apply_alloc(session, event, leaf, is_sampled);
+    if (old_slot == 0) { /* of a block that nobody knew; or that is not to be known */
+        if (!session->has_paused)
+            apply_alloc(session, event, leaf, is_sampled);
         return;
     }
     thread->open_slot = 0;

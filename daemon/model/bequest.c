@@ -340,7 +340,8 @@ static gboolean write_dead(TtBequest *bequest, gsize max_bytes) {
 }
 
 gboolean tt_bequest_write(TtBequest *bequest, GByteArray *records, gsize max_bytes) {
-    TtRecordInheritance beginning = {.origin_stamp = bequest->parent->start_stamp};
+    TtRecordInheritance beginning = {.origin_stamp = bequest->parent->start_stamp,
+                                     .has_paused = bequest->parent->has_paused};
 
     bequest->records = records;
     switch (bequest->stage) {

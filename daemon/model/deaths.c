@@ -97,7 +97,8 @@ void tt_session_free_unknown(TtSession *session, const TtEvent *event) {
         free_shed(session, event->thread);
         return;
     }
-    if (tt_session_is_sampled(session)) /* of a block that is not in the sample */
+    /* Of a block that is not in the sample, or was born in a pause. */
+    if (tt_session_is_sampled(session) || session->has_paused)
         return;
     /* Searching costs as much as dozens of events, and a program may do nothing else. Where events
      * are missing, another block may have been born at the address and nobody saw it. */

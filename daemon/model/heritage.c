@@ -19,6 +19,7 @@ static gboolean begin(TtSession *session, const TtRawRecord *raw) {
         record.origin_stamp > start_stamp || start_stamp - record.origin_stamp > TT_TICKS_MAX)
         return FALSE;
     session->start_stamp = record.origin_stamp;
+    session->has_paused = record.has_paused != 0;
     session->now = start_stamp - record.origin_stamp;
     session->heritage.variables = g_array_new(FALSE, FALSE, sizeof(guint32));
     session->heritage.scopes = g_array_new(FALSE, FALSE, sizeof(guint32));

@@ -51,6 +51,7 @@ struct TtSession {
     TtEvent *next_event, *known_end; /* of the batch underway: those that come after this one */
     guint64 hindsight;               /* stamps by which a thread's may precede their cause */
     guint64 unknown_names;           /* variables that pointed to no block */
+    gboolean has_paused;             /* some blocks are not told, on purpose */
     guint64 gap_events;              /* lost, as gaps declare */
     guint64 dropped_events;          /* lost otherwise */
     TtSampling sampling;

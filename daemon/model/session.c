@@ -182,6 +182,11 @@ void tt_session_leave_scope(TtSession *session, guint16 thread, const TtRecordSc
     leave_to(session, &session->threads.threads[thread], record->depth);
 }
 
+void tt_session_pause(TtSession *session, guint64 stamp) {
+    tt_session_advance(session, stamp);
+    session->has_paused = TRUE;
+}
+
 /* ---- Definitions ---- */
 
 gboolean tt_session_define_stack(TtSession *session, const TtRecordStack *record) {

@@ -156,6 +156,10 @@ void tt_session_fail_realloc(TtSession *session, guint16 thread, guint64 stamp);
 /* The thread's open reallocation ended its block, and of the new one nothing is known. */
 void tt_session_leave_realloc(TtSession *session, guint16 thread, guint64 stamp);
 
+/* Some blocks are not told, on purpose: from here on deaths of unknown ones mean nothing, and what
+ * those are resized to is not told either. */
+void tt_session_pause(TtSession *session, guint64 stamp);
+
 /* A mark keeps the state as of now, within bounds (tt_snapshot_new_at). */
 void tt_session_add_mark(TtSession *session, guint64 stamp, TtString name);
 

@@ -155,6 +155,7 @@ typedef struct TtCompleteness {
     gboolean exact;
     guint64 dropped_events;
     guint64 unknown_frees, double_frees, synthesized_frees;
+    gboolean has_paused;      /* the program left out blocks; all else may be exact */
     guint64 truncated_stacks; /* allocations whose stack was cut */
     guint64 untraced_before_ns;
     guint64 shed_blocks;     /* alive but counted only, for want of memory */

@@ -49,6 +49,7 @@ static TtCompleteness copy_completeness(const TtSession *session) {
         .unknown_frees = session->unknown_frees,
         .double_frees = session->double_frees,
         .synthesized_frees = session->synthesized_frees,
+        .has_paused = session->has_paused,
         .truncated_stacks = tt_sites_count_truncated(&session->sites),
         .untraced_before_ns = session->info->untraced_before_ns,
         .shed_blocks = session->shed.blocks,

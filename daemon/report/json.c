@@ -187,6 +187,7 @@ static void write_completeness(TtJsonReport *report) {
     tt_json_put_uint(writer, "unknown_frees", completeness->unknown_frees);
     tt_json_put_uint(writer, "double_frees", completeness->double_frees);
     tt_json_put_uint(writer, "synthesized_frees", completeness->synthesized_frees);
+    tt_json_put_bool(writer, "has_paused", completeness->has_paused);
     tt_json_put_uint(writer, "truncated_stacks", completeness->truncated_stacks);
     tt_json_put_uint(writer, "untraced_before_ns", completeness->untraced_before_ns);
     tt_json_put_uint(writer, "sample_bytes", report->info->sample_bytes);

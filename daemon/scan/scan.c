@@ -85,7 +85,7 @@ static gboolean may_lack_blocks(const TtSnapshot *snapshot) {
 
     return completeness->dropped_events > 0 || completeness->untraced_before_ns > 0 ||
            completeness->shed_blocks > 0 || completeness->unlisted_blocks > 0 ||
-           completeness->unknown_frees > 0 ||
+           completeness->unknown_frees > 0 || completeness->has_paused ||
            (completeness->doubts && completeness->doubts->len > 0);
 }
 

@@ -170,6 +170,103 @@ def fault_L13_frees_of_threads_paused_at_once():
     ttlib.check_exact(traced.export)
 
 
+# What is born in a pause is nobody's business, whatever becomes of it; what is resized there is.
+PAUSES = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <ttclient.h>
+#include <unistd.h>
+
+static void *volatile grown, *volatile kept;
+
+static void free_all_twice(void) {
+    void *again;
+
+    free(kept);
+    again = malloc(3001); /* at the address of one that was just freed */
+    tt_pause();
+    free(again);
+    again = malloc(3001);
+    tt_resume();
+    free(again);
+    free(grown);
+}
+
+int main(void) {
+    void *told = malloc(100);
+
+    tt_pause();
+    told = realloc(told, 40001);
+    kept = malloc(3001);
+    grown = malloc(41001);
+    grown = realloc(grown, 42001);
+    if (realloc(told, (size_t)1 << 60) != NULL)
+        return 1;
+    tt_resume();
+    grown = realloc(grown, 43001);
+    pid_t child = fork();
+    if (child == 0) {
+        free_all_twice();
+        return 0;
+    }
+    free_all_twice();
+    malloc(44001);
+    int status;
+    return waitpid(child, &status, 0) == child ? status : 1;
+}
+"""
+
+
+def compile_with_client(text, *flags):
+    return compile_c(
+        text, "-w", *flags, f"-I{ttlib.SOURCE / 'client'}", str(ttlib.LIBTTCLIENT),
+        f"-Wl,-rpath,{ttlib.LIBTTCLIENT.parent}",
+    )
+
+
+@case
+def fault_L13_blocks_of_a_pause():
+    program = compile_with_client(PAUSES)
+    with ttlib.Daemon() as daemon:
+        recording = ttlib.temp_dir() / "recording"
+        traced = ttlib.run_traced([program], daemon=daemon, options=[f"--record={recording}"])
+        check_equal(traced.returncode, 0, traced.stderr)
+        cards = daemon.sessions()
+        check_equal(len(cards), 2, "sessions")
+        exports = [
+            daemon.export(card["id"], *source)
+            for card in cards
+            for source in ([], [f"--from={recording}"])
+        ]
+    for export in exports:
+        ttlib.check_exact(export)
+        ttlib.check_books(export)
+        check_equal(export["completeness"]["has_paused"], True)
+        is_child = export["process"]["parent_session"] is not None
+        check_equal(ttlib.left(export), [40001] if is_child else [40001, 44001])
+
+
+@case
+def fault_L13_unknown_frees_are_told_without_a_pause():
+    """Nothing is left out by an empty pause."""
+    program = compile_with_client(
+        r"""
+        #include <stdlib.h>
+        #include <ttclient.h>
+        int main(void) {
+            static char not_a_block[64];
+            tt_pause();
+            tt_resume();
+            tt_report_free(not_a_block);
+            free(malloc(10));
+        }
+        """
+    )
+    completeness = ttlib.run_traced([program]).export["completeness"]
+    check_equal((completeness["unknown_frees"], completeness["has_paused"]), (1, False))
+
+
 # ---- A15, B12 ----
 
 PLUGIN = r"""

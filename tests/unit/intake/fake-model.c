@@ -139,6 +139,10 @@ void tt_session_leave_realloc(TtSession *session, guint16 thread, guint64 stamp)
     say(session, "thread %u realloc left at %" G_GUINT64_FORMAT, thread, stamp);
 }
 
+void tt_session_pause(TtSession *session, guint64 stamp) {
+    say(session, "pause at %" G_GUINT64_FORMAT, stamp);
+}
+
 void tt_session_add_mark(TtSession *session, guint64 stamp, TtString name) {
     (void)stamp;
     say(session, "mark %.*s after %" G_GUINT64_FORMAT, (int)name.len, name.text,

@@ -352,6 +352,7 @@ static void test_records_stand_in_their_place(void) {
     writer_record(&b, scope_leave, &(TtRecordScopeLeave){.stamp = stamp + 7, .depth = 0});
     writer_record(&b, realloc_failed, &(TtRecordReallocFailed){.stamp = stamp + 8});
     writer_record(&a, realloc_left, &(TtRecordReallocLeft){.stamp = stamp + 9});
+    writer_record(&b, pause, &(TtRecordPause){.stamp = stamp + 10});
     bed_read(&bed);
     assert_sound(&bed, 3);
     g_autofree char *all = (g_ptr_array_add(bed.session->words, NULL),
@@ -359,8 +360,9 @@ static void test_records_stand_in_their_place(void) {
     g_autofree char *failed = g_strdup_printf("thread 1 enter s; mark half after 2; variable v "
                                               "after 3; thread 1 leave to 0; thread 1 realloc "
                                               "failed at %" G_GUINT64_FORMAT
-                                              "; thread 0 realloc left at %" G_GUINT64_FORMAT,
-                                              stamp + 8, stamp + 9);
+                                              "; thread 0 realloc left at %" G_GUINT64_FORMAT
+                                              "; pause at %" G_GUINT64_FORMAT,
+                                              stamp + 8, stamp + 9, stamp + 10);
     g_assert_cmpstr(all, ==, failed);
     g_ptr_array_remove_index(bed.session->words, bed.session->words->len - 1);
     bed_close(&bed);

@@ -128,6 +128,30 @@ static void double_free_is_told_from_unknown(void) {
     g_assert_cmpuint(tt_snapshot_get_totals(snapshot)->events, ==, 6);
 }
 
+static void unknown_deaths_mean_nothing_after_a_pause(void) {
+    g_autoptr(TtSession) session = simple_new(NULL);
+    TtBlockRow rows[2];
+
+    simple_apply(session, TT_OP_FREE, 0, 1, 0x5000, 0);
+    simple_apply(session, TT_OP_ALLOC, 0, 2, 0x1000, 100);
+    simple_apply(session, TT_OP_FREE, 0, 3, 0x1000, 0);
+    simple_apply(session, TT_OP_ALLOC, 0, 4, 0x2000, 100);
+    tt_session_pause(session, SIMPLE_START + 5);
+    simple_apply(session, TT_OP_FREE, 0, 6, 0x1000, 0);
+    simple_apply(session, TT_OP_REALLOC_BEGIN, 0, 7, 0x5000, 0);
+    simple_apply(session, TT_OP_REALLOC_END, 0, 8, 0x6000, 8);
+    simple_apply(session, TT_OP_REALLOC_BEGIN, 0, 9, 0x2000, 0);
+    simple_apply(session, TT_OP_REALLOC_END, 0, 10, 0x3000, 300);
+
+    g_autoptr(TtSnapshot) snapshot = simple_look(session);
+    g_assert_true(tt_snapshot_get_completeness(snapshot)->has_paused);
+    g_assert_cmpuint(tt_snapshot_get_completeness(snapshot)->double_frees, ==, 0);
+    g_assert_cmpuint(tt_snapshot_get_completeness(snapshot)->unknown_frees, ==, 1);
+    g_assert_cmpuint(simple_read_live(session, rows, 2), ==, 1);
+    g_assert_cmpuint(rows[0].size, ==, 300);
+    simple_check_balance(snapshot);
+}
+
 static void stamps_never_run_backwards(void) {
     g_autoptr(TtSession) session = simple_new(NULL);
     TtEvent before = {.stamp = 1, .addr = 0x100, .size = 1, .op = TT_OP_ALLOC};
@@ -571,6 +595,7 @@ int main(int argc, char **argv) {
     TEST(failed_realloc_changes_nothing);
     TEST(end_amid_realloc_is_declared);
     TEST(double_free_is_told_from_unknown);
+    TEST(unknown_deaths_mean_nothing_after_a_pause);
     TEST(double_free_is_not_charged_where_events_are_missing);
     TEST(stamps_never_run_backwards);
     TEST(state_may_become_better_known);
