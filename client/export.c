@@ -16,18 +16,66 @@
 
 #define ANSWER_BOUND_NS 30000000000u
 #define TEMPORARY ".tt-export-"
+#define LINKS_MAX 40 /* as the kernel */
 
 /* Where the bytes go, until they are all there. */
 typedef struct Output {
     int fd;
+    int old_fd; /* of a file whose other names are to keep its content: it is rewritten; else -1 */
     bool is_temporary;
+    char target[PATH_MAX]; /* behind all links */
     char temporary[PATH_MAX];
 } Output;
 
-static bool is_special(const char *path) {
-    struct stat info;
+static int look_at(const char *path, struct stat *ret_status) {
+    return (int)TT_SYS4(SYS_newfstatat, AT_FDCWD, path, ret_status, 0);
+}
 
-    return TT_SYS4(SYS_newfstatat, AT_FDCWD, path, &info, 0) == 0 && !S_ISREG(info.st_mode);
+/* Follows the links that a path's last name is, in place, be there something at their end or not.
+ */
+static __attribute__((noinline)) int follow(char *path) {
+    char link[PATH_MAX];
+
+    for (int i = 0; i < LINKS_MAX; i++) {
+        long len = TT_SYS3(SYS_readlink, path, link, sizeof link);
+        if (len == -EINVAL || len == -ENOENT)
+            return 0; /* it is none */
+        if (len < 0)
+            return (int)len;
+        const char *slash = len > 0 && link[0] != '/' ? strrchr(path, '/') : NULL;
+        size_t folder_len = slash != NULL ? (size_t)(slash - path) + 1 : 0;
+        if (folder_len + (size_t)len >= PATH_MAX)
+            return -ENAMETOOLONG;
+        memcpy(path + folder_len, link, (size_t)len);
+        path[folder_len + (size_t)len] = '\0';
+    }
+    return -ELOOP;
+}
+
+/* What is to be put in its place, unless it is to be written directly: what is no regular file, and
+ * a file that a link of /proc leads to and that has lost its name. Returns 0 or a negative errno.
+ */
+static int find_target(Output *output, const char *path, struct stat *ret_status) {
+    struct stat status = {.st_nlink = 0}, real = {.st_nlink = 0};
+    size_t len = strlen(path);
+
+    int r = look_at(path, &status);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    *ret_status = status;
+    output->is_temporary = r == -ENOENT || S_ISREG(status.st_mode);
+    if (!output->is_temporary)
+        return 0;
+    if (len >= PATH_MAX)
+        return -ENAMETOOLONG;
+    memcpy(output->target, path, len + 1);
+    int followed = follow(output->target);
+    if (followed < 0)
+        return followed;
+    if (r == 0)
+        output->is_temporary = look_at(output->target, &real) == 0 &&
+                               real.st_ino == status.st_ino && real.st_dev == status.st_dev;
+    return 0;
 }
 
 /* A name beside the final one, so that renaming stays on one file system. */
@@ -48,40 +96,86 @@ static int temporary_name(const char *path, char *ret_name) {
     return 0;
 }
 
-static int output_open(Output *output, const char *path) {
-    int flags = O_WRONLY | O_CLOEXEC;
-    const char *name = path;
-
-    output->is_temporary = !is_special(path);
-    if (output->is_temporary) {
-        int r = temporary_name(path, output->temporary);
-        if (r < 0)
-            return r;
-        name = output->temporary;
-        flags |= O_CREAT | O_EXCL;
-    }
-    long fd = TT_SYS4(SYS_openat, AT_FDCWD, name, flags, 0666);
+static int open_file(const char *name, int flags) {
+    long fd = TT_SYS4(SYS_openat, AT_FDCWD, name, flags | O_CLOEXEC | O_NOCTTY, 0666);
     if (fd < 0)
         return (int)fd;
 
     /* The program's own numbers stay free while the daemon writes. */
     long high = TT_SYS3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 100);
-    if (high >= 0) {
-        tt_sys_close((int)fd);
-        fd = high;
+    if (high < 0)
+        return (int)fd;
+    tt_sys_close((int)fd);
+    return (int)high;
+}
+
+static int output_open(Output *output, const char *path) {
+    struct stat status;
+
+    output->old_fd = -1;
+    int r = find_target(output, path, &status);
+    if (r < 0)
+        return r;
+    if (!output->is_temporary)
+        return (output->fd = open_file(path, O_WRONLY | O_TRUNC));
+    r = temporary_name(output->target, output->temporary);
+    /* rename would replace a file that may not be written; a shell would not. */
+    if (r == 0 && status.st_nlink > 0)
+        r = output->old_fd = open_file(output->target, O_WRONLY);
+    if (r < 0)
+        return r;
+    if (status.st_nlink == 1) {
+        tt_sys_close(output->old_fd);
+        output->old_fd = -1;
     }
-    output->fd = (int)fd;
+    output->fd = open_file(output->temporary, O_CREAT | O_EXCL | O_RDWR);
+    if (output->fd < 0) {
+        if (output->old_fd >= 0)
+            tt_sys_close(output->old_fd);
+        return output->fd;
+    }
+    if (status.st_nlink > 0) {
+        TT_SYS2(SYS_fchmod, output->fd, status.st_mode & 0777);
+        /* Only root can, and only for root is it another's. */
+        TT_SYS3(SYS_fchown, output->fd, status.st_uid, status.st_gid);
+    }
     return 0;
 }
 
-static int output_close(Output *output, const char *path, int result) {
-    tt_sys_close(output->fd);
-    if (!output->is_temporary)
-        return result;
-    if (result == 0)
-        result = (int)TT_SYS2(SYS_rename, output->temporary, path);
-    if (result != 0)
+/* Writes the complete file over one that has other names. */
+static int rewrite(int from, int to) {
+    struct stat status, old;
+    off_t offset = 0;
+
+    long r = TT_SYS2(SYS_fstat, from, &status);
+    if (r == 0)
+        r = TT_SYS2(SYS_fstat, to, &old);
+    if (r < 0)
+        return (int)r;
+    /* What could fail for want of space fails here, while the old content is whole. */
+    r = status.st_size > 0 ? TT_SYS4(SYS_fallocate, to, 0, 0, status.st_size) : 0;
+    if (r < 0 && r != -EOPNOTSUPP) {
+        TT_SYS2(SYS_ftruncate, to, old.st_size);
+        return (int)r;
+    }
+    while (offset < status.st_size) {
+        r = TT_SYS4(SYS_sendfile, to, from, &offset, status.st_size - offset);
+        if (r <= 0 && r != -EINTR)
+            return r < 0 ? (int)r : -EIO;
+    }
+    return (int)TT_SYS2(SYS_ftruncate, to, status.st_size);
+}
+
+static int output_close(Output *output, int result) {
+    if (result == 0 && output->old_fd >= 0)
+        result = rewrite(output->fd, output->old_fd);
+    else if (result == 0 && output->is_temporary)
+        result = (int)TT_SYS2(SYS_rename, output->temporary, output->target);
+    if (output->is_temporary && (result != 0 || output->old_fd >= 0))
         TT_SYS1(SYS_unlink, output->temporary);
+    if (output->old_fd >= 0)
+        tt_sys_close(output->old_fd);
+    tt_sys_close(output->fd);
     return result;
 }
 
@@ -134,7 +228,7 @@ static int export(const char *path, TtExportFormat format) {
     int r = output_open(&output, path);
     if (r < 0)
         return r;
-    return output_close(&output, path, ask(output.fd, format));
+    return output_close(&output, ask(output.fd, format));
 }
 
 __attribute__((visibility("default"))) int tt_export_json(const char *path) {

@@ -45,7 +45,8 @@ int tt_init(void);
 int tt_track(const void *ptr, const char *name, const char *type) TT_UNREAD_(1);
 
 /* Writes this process's state, all events up to this call in it. The file appears whole or not at
- * all (what is no regular file, such as a pipe, is written to directly).
+ * all (what is no regular file, such as a pipe, is written to directly). A link is followed and
+ * kept; what is there must be writable, and keeps its mode and its other names.
  *
  * @path  borrowed; relative to the working directory
  *

@@ -3,6 +3,7 @@
 """Sections J and K, as far as a person at tt-ctl meets them: outputs that cannot be written, targets
 that are not there, commands that make no sense. One sentence, the right status, no file left."""
 
+import json
 import os
 import pathlib
 import signal
@@ -166,6 +167,71 @@ def fault_J05_json_and_svg_to_one_file():
             result = daemon.ctl("run", *words, "--", "/bin/echo", "started", cwd=folder)
             check_sentence(result, 2, "JSON and SVG")
     check_equal(listing(folder), ["link"], "files")
+
+
+EXPORTS = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ttclient.h>
+
+int main(int argc, char **argv) {
+    for (int i = 1; i < argc; i++) {
+        int r = tt_export_json(argv[i]);
+        printf("%s\n", r < 0 ? strerror(-r) : "written");
+    }
+    return 0;
+}
+"""
+
+
+@case
+def fault_J05_J06_a_program_exports_over_links():
+    """As a shell would write: links lead on, names stay, what may not be written does not change."""
+    program = ttlib.compile_c(
+        EXPORTS, "-w", f"-I{ttlib.SOURCE / 'client'}", str(ttlib.LIBTTCLIENT),
+        f"-Wl,-rpath,{ttlib.LIBTTCLIENT.parent}",
+    )
+    folder = ttlib.temp_dir()
+    (folder / "sub").mkdir()
+    for name in ("plain", "linked", "hard", "fixed"):
+        (folder / name).write_text("old" * 400_000 if name == "hard" else "old")
+    (folder / "plain").chmod(0o640)
+    (folder / "fixed").chmod(0o400)
+    (folder / "sub" / "one").symlink_to("two")
+    (folder / "sub" / "two").symlink_to(folder / "linked")
+    (folder / "dangling").symlink_to("sub/new")
+    (folder / "loop").symlink_to("loop")
+    (folder / "other").hardlink_to(folder / "hard")
+    before = listing(folder)
+    with ttlib.Daemon() as daemon, (folder / "plain").open() as old:
+        (folder / "gone").write_text("old" * 400_000)
+        gone = (folder / "gone").open("r+")
+        (folder / "gone").unlink()
+        names = ["plain", "sub/one", "dangling", "hard"]
+        names += ["loop", program, f"/dev/fd/{gone.fileno()}"]
+        process = subprocess.run(
+            [program, *names, "fixed"], env=daemon.env(), cwd=folder, capture_output=True,
+            text=True, pass_fds=[gone.fileno()], timeout=ttlib.SECONDS,
+        )
+        written = process.stdout.splitlines()
+        check_equal(
+            written[:7],
+            ["written"] * 4 + ["Too many levels of symbolic links", "Text file busy", "written"],
+        )
+        check_equal(old.read(), "old", "whoever has the old one open reads it to its end")
+    if os.geteuid() != 0: # root may write it
+        check_equal(written[7:], ["Permission denied"])
+        check_equal((folder / "fixed").read_text(), "old")
+    check_equal(listing(folder), sorted([*before, "sub/new"]), "files")
+    for name in ("sub/one", "sub/two", "dangling"):
+        check((folder / name).is_symlink(), f"{name} is kept")
+    check((folder / "other").samefile(folder / "hard"), "the hard link is kept")
+    check_equal((folder / "plain").stat().st_mode & 0o777, 0o640, "mode")
+    for name in ("plain", "linked", "sub/new", "hard"):
+        ttlib.check_schema(ttlib.read_json(folder / name))
+    with gone:
+        ttlib.check_schema(json.load(gone))
 
 
 @case
