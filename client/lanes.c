@@ -343,6 +343,16 @@ TtThread *tt_lanes_take_side(void) {
     return taken;
 }
 
+void tt_lanes_recover_side(uint32_t tid) {
+    TtThread *kept = atomic_load_explicit(&side, memory_order_relaxed);
+
+    if (kept == NULL || atomic_load_explicit(&side_owner, memory_order_relaxed) != tid)
+        return;
+    claim(kept, tid);
+    kept->tid = UINT32_MAX;
+    atomic_store_explicit(&side_owner, 0, memory_order_release);
+}
+
 void tt_lanes_release_side(TtThread *taken) {
     /* After a fork or a new session it is another lane, and may be another's. */
     if (taken == atomic_load_explicit(&side, memory_order_relaxed))

@@ -42,3 +42,7 @@ TtThread *tt_lanes_attach(uint32_t tid);
  * is at it. Given back by tt_lanes_release_side. */
 TtThread *tt_lanes_take_side(void);
 void tt_lanes_release_side(TtThread *taken);
+
+/* Gives back the side lane that thread @tid has not given back, and never will: the frame that had
+ * it is gone. No-op where another has it, or nobody. */
+void tt_lanes_recover_side(uint32_t tid);

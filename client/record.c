@@ -38,6 +38,7 @@ static bool is_stale(const TtThread *thread, uintptr_t frame) {
 }
 
 static void resync(TtThread *thread) {
+    tt_lanes_recover_side(thread->tid); /* which a handler had, when another one left it */
     tt_lane_resync(thread);
     thread->stack.frame_count = 0;
     thread->is_measuring = false;

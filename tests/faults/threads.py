@@ -286,6 +286,15 @@ def fault_B08_siglongjmp_out_of_hook():
     check_between(export["cumulative_frees"], frees - 10_000, frees + 10_000, "frees")
 
 
+@case
+def fault_B08_siglongjmp_out_of_a_handler_that_interrupted_a_hook():
+    """Of what later handlers allocate within hooks nothing is dropped for it: thousands of events."""
+    export, *_ = run_interrupted("nested", 4000)
+    check_after_interruptions(export)
+    dropped = export["completeness"]["dropped_events"]
+    check(dropped <= 500, f"{dropped} events dropped")
+
+
 # ---- B09 ----
 
 CANCELLED = r"""

@@ -5,19 +5,24 @@
  * the signal on the handler's stack, where the next one, were it due already, would lie on top of
  * it, and so on until the stack is used up.
  *
- *   interrupted return|longjmp ROUNDS
+ *   interrupted return|longjmp|nested ROUNDS
  *
- * until the handler has run ROUNDS times; with longjmp it leaves the call that it interrupted. Then
- * the program leaves 1000 blocks of 777 bytes. */
+ * until the handler has run ROUNDS times; with longjmp it leaves the call that it interrupted. With
+ * nested it allocates until another handler leaves both it and the call, in the first NESTED
+ * rounds. Then the program leaves 1000 blocks of 777 bytes. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <time.h>
+
+#define NESTED 100
 
 static sigjmp_buf start;
-static volatile sig_atomic_t rounds, wanted, jumps;
+static volatile sig_atomic_t rounds, wanted, jumps, nests;
+static timer_t leaver;
 
 static void set_timer(void) {
     struct itimerval timer = {.it_value = {0, rounds < wanted ? 47 : 0}};
@@ -25,9 +30,21 @@ static void set_timer(void) {
     setitimer(ITIMER_REAL, &timer, NULL);
 }
 
+static void on_second(int number) {
+    (void)number;
+    siglongjmp(start, 1);
+}
+
 static void on_alarm(int number) {
+    struct itimerspec soon = {.it_value = {0, 30000}};
+
     (void)number;
     rounds++;
+    if (nests && rounds < NESTED) {
+        timer_settime(leaver, 0, &soon, NULL);
+        for (;;)
+            free(malloc(33));
+    }
     free(malloc(33));
     if (jumps)
         siglongjmp(start, 1);
@@ -45,11 +62,16 @@ static __attribute__((noinline)) void churn(int depth) {
 }
 
 int main(int argc, char **argv) {
-    struct sigaction action = {.sa_handler = on_alarm};
+    struct sigaction action = {.sa_handler = on_alarm}, second = {.sa_handler = on_second};
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
 
     wanted = argc > 2 ? atoi(argv[2]) : 0;
     jumps = argc > 1 && strcmp(argv[1], "longjmp") == 0;
+    nests = argc > 1 && strcmp(argv[1], "nested") == 0;
     sigaction(SIGALRM, &action, NULL);
+    sigaction(SIGUSR1, &second, NULL);
+    if (timer_create(CLOCK_MONOTONIC, &event, &leaver) < 0)
+        return 1;
     sigsetjmp(start, 1);
     set_timer();
     for (int i = 0; rounds < wanted; i++)
