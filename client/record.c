@@ -70,13 +70,15 @@ static void leave(TtThread *used, uintptr_t was) {
         tt_lanes_release_side(used);
 }
 
-/* A record of the lane's open reallocation. */
+/* A record of the lane's open reallocation; without it the daemon does not know how that ended. */
 #define TELL(used, name, Name)                                                                     \
     do {                                                                                           \
         TtRecord##Name record = {.stamp = tt_clock_stamp()};                                       \
         if (tt_lane_reserve(used, 32)) {                                                           \
             used->at += tt_encode_##name(used->at, 32, &record);                                   \
             tt_lane_publish(used);                                                                 \
+        } else {                                                                                   \
+            tt_lane_drop(used);                                                                    \
         }                                                                                          \
     } while (0)
 
