@@ -59,7 +59,8 @@ typedef struct TtStackBranch {
 
 _Static_assert(sizeof(TtStackBranch) == 192, "three lines, of which short ones need two");
 
-#define TT_STACK_WORDS_MAX (2 * TT_STACK_DEPTH_MAX + 64)
+/* A realigned frame needs three, the end of the stack a few. */
+#define TT_STACK_WORDS_MAX (3 * TT_STACK_DEPTH_MAX + 64)
 
 /* The thread's last stack: every word that its walk read, and what each frame was. Owned by the
  * thread, zeroed memory is a valid empty one. PRIVATE to stack.c and extent.c; here for its size.

@@ -98,25 +98,33 @@ static NOINLINE void variable_array(int len) {
 static NOINLINE void realigned(int depth) {
     _Alignas(64) volatile char array[128];
 
-    array[depth] = 1;
+    array[depth % 128] = 1;
     g_assert_cmpuint((uintptr_t)array % 64, ==, 0);
     if (depth > 0)
         realigned(depth - 1);
     else
         leaf();
-    array[depth]++;
+    array[depth % 128]++;
 }
 
 static NOINLINE void realigned_variable(int depth) {
     _Alignas(128) volatile char array[128];
     volatile char *memory = alloca((size_t)depth * 24 + 8);
 
-    array[depth] = memory[depth] = 1;
+    array[depth % 128] = memory[depth] = 1;
     if (depth > 0)
         realigned_variable(depth - 1);
     else
         leaf();
-    array[depth] += memory[depth];
+    array[depth % 128] += memory[depth];
+}
+
+/* Each such frame is known again by three words. */
+static void deep_recursion_of_realigned_frames_is_whole(void) {
+    for (int depth = 160; depth < 230; depth += 3) {
+        realigned(depth);
+        realigned_variable(depth);
+    }
 }
 
 static NOINLINE int many_arguments(int a, int b, int c, int d, int e, int f, int g, int h, int i) {
@@ -365,6 +373,8 @@ int main(int argc, char **argv) {
     g_test_add_func("/stack/fault_E09_needs_little_stack", fault_E09_needs_little_stack);
     g_test_add_func("/stack/recursion", recursion);
     g_test_add_func("/stack/fault_E02_deep_recursion_is_cut", fault_E02_deep_recursion_is_cut);
+    g_test_add_func("/stack/deep_recursion_of_realigned_frames_is_whole",
+                    deep_recursion_of_realigned_frames_is_whole);
     g_test_add_func("/stack/fault_E03_shapes", shapes);
     g_test_add_func("/stack/fault_E05_longjmp_and_another_path",
                     fault_E05_longjmp_and_another_path);
