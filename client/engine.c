@@ -26,8 +26,6 @@
 #define SCRATCH_BYTES (256u << 10)
 /* A rule takes 10 us, but who is learning it may be waiting for a processor. */
 #define WAIT_NS 1000000000u
-#define YIELDS 50u
-#define NAP_NS 100000u
 #define STEPS_MAX 300u
 #define REGISTERS 17u /* UNW_X86_64_RAX … RIP */
 
@@ -324,16 +322,6 @@ int tt_engine_init(void) {
     return space == NULL ? -ENOMEM : 0;
 }
 
-/* Waits a little longer each time. A nap lets those of lower priority get on. */
-static void wait_a_little(unsigned round) {
-    struct timespec nap = {.tv_nsec = NAP_NS};
-
-    if (round < YIELDS)
-        tt_sys_yield();
-    else
-        TT_SYS2(SYS_nanosleep, &nap, NULL);
-}
-
 /* Enters the engine, or not. */
 static bool enter(uint64_t *ret_mask) {
     uint64_t deadline = 0;
@@ -353,7 +341,7 @@ static bool enter(uint64_t *ret_mask) {
             tt_sys_restore_signals(ret_mask);
             return false;
         }
-        wait_a_little(round++);
+        tt_sys_wait_a_little(round++);
     }
     work.read_count = 0;
     tt_readable_begin(tt_epoch_now());

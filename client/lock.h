@@ -12,15 +12,16 @@ typedef struct TtLock {
     _Atomic uint32_t owner; /* tid, or 0 */
 } TtLock;
 
-/* Waits, yielding. @ret_mask goes to tt_lock_release. */
+/* Waits, also for a holder of lower priority. @ret_mask goes to tt_lock_release. */
 static inline void tt_lock_take(TtLock *lock, uint64_t *ret_mask) {
     tt_sys_block_signals(ret_mask);
     uint32_t tid = tt_sys_gettid();
+    unsigned round = 0;
 
     for (uint32_t owner = 0; !atomic_compare_exchange_weak_explicit(
              &lock->owner, &owner, tid, memory_order_acquire, memory_order_relaxed);
          owner = 0)
-        tt_sys_yield();
+        tt_sys_wait_a_little(round++);
 }
 
 static inline void tt_lock_release(TtLock *lock, const uint64_t *mask) {

@@ -35,6 +35,17 @@ static inline int tt_sys_getpid(void) { return (int)TT_SYS0(SYS_getpid); }
 static inline uint32_t tt_sys_gettid(void) { return (uint32_t)TT_SYS0(SYS_gettid); }
 static inline void tt_sys_yield(void) { TT_SYS0(SYS_sched_yield); }
 
+/* Waits for another thread, a little longer from the fiftieth round on: a nap lets one of lower
+ * priority get on, where yielding goes to equals alone (SCHED_FIFO). */
+static inline void tt_sys_wait_a_little(unsigned round) {
+    struct timespec nap = {.tv_nsec = 100000};
+
+    if (round < 50)
+        tt_sys_yield();
+    else
+        TT_SYS2(SYS_nanosleep, &nap, NULL);
+}
+
 /* Anonymous private memory, or NULL. */
 static inline void *tt_sys_map_private(size_t len) {
     long r = tt_sys6(SYS_mmap, 0, (long)len, 0x3 /* READ|WRITE */, 0x22 /* PRIVATE|ANON */, -1, 0);
