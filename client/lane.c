@@ -59,6 +59,14 @@ static void declare_gap(TtThread *thread) {
     thread->gap_count = 0;
 }
 
+/* Scopes began or ended where there was no room to tell it: only how many are open. */
+static void tell_scopes(TtThread *thread) {
+    TtRecordScopeLeave record = {.stamp = tt_clock_stamp(), .depth = thread->scope_depth};
+
+    thread->at += tt_encode_scope_leave(thread->at, room(thread), &record);
+    thread->has_lost_scopes = false;
+}
+
 /* Threads are often named after their first allocation. */
 static void look_at_name(TtThread *thread) {
     char name[16] = {0};
@@ -91,6 +99,8 @@ __attribute__((cold, noinline)) bool tt_lane_next_chunk(TtThread *thread, size_t
     open_chunk(thread, number);
     if (thread->gap_count > 0)
         declare_gap(thread);
+    if (thread->has_lost_scopes)
+        tell_scopes(thread);
     look_at_name(thread);
     tt_send_doorbell(thread);
     return true;

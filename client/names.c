@@ -98,27 +98,40 @@ PUBLIC int tt_mark(const char *name) {
 
 PUBLIC void tt_scope_enter(const char *name) {
     TtRecordScopeEnter record = {.name = string_of(name)};
-    int error;
-    TtThread *thread = begin_record(FRAME(), record.name.len + 64, &error);
+    size_t len = record.name.len + 64;
+    TtThread *thread = tt_record_begin(FRAME());
 
     if (thread == NULL)
         return;
-    record.depth = ++thread->scope_depth;
-    record.stamp = tt_clock_stamp();
-    end_record(thread, tt_encode_scope_enter(thread->at, record.name.len + 64, &record));
+    if (tt_lane_reserve(thread, len)) {
+        record.depth = ++thread->scope_depth;
+        record.stamp = tt_clock_stamp();
+        thread->at += tt_encode_scope_enter(thread->at, len, &record);
+        tt_lane_publish(thread);
+    } else {
+        thread->scope_depth++; /* it will be left, and not an outer one in its stead */
+        thread->has_lost_scopes = true;
+    }
+    tt_record_end(thread);
 }
 
 PUBLIC void tt_scope_leave(const int *unused) {
-    int error;
-    TtThread *thread = begin_record(FRAME(), 64, &error);
+    TtThread *thread = tt_record_begin(FRAME());
 
     (void)unused;
     if (thread == NULL)
         return;
     if (thread->scope_depth > 0)
         thread->scope_depth--;
-    TtRecordScopeLeave record = {.stamp = tt_clock_stamp(), .depth = thread->scope_depth};
-    end_record(thread, tt_encode_scope_leave(thread->at, 64, &record));
+    if (tt_lane_reserve(thread, 64)) {
+        TtRecordScopeLeave record = {.stamp = tt_clock_stamp(), .depth = thread->scope_depth};
+
+        thread->at += tt_encode_scope_leave(thread->at, 64, &record);
+        tt_lane_publish(thread);
+    } else {
+        thread->has_lost_scopes = true;
+    }
+    tt_record_end(thread);
 }
 
 PUBLIC void tt_pause(void) {

@@ -27,6 +27,7 @@ typedef struct TtThread {
     /* Colder. */
     uint32_t lane; /* index in the session */
     uint32_t scope_depth;
+    bool has_lost_scopes; /* the daemon knows of another depth */
     uint8_t *lane_chunks; /* the lane's ring */
     uint32_t chunk_count; /* chunks in the ring, a power of two */
     uint64_t gap_count;   /* events lost since the last gap record */

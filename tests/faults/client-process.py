@@ -267,6 +267,78 @@ def fault_L13_unknown_frees_are_told_without_a_pause():
     check_equal((completeness["unknown_frees"], completeness["has_paused"]), (1, False))
 
 
+# ---- a full lane ----
+
+# Fills its lane before it enters a scope, and leaves that when there is room again; or the other
+# way round.
+FULL = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <ttclient.h>
+
+static void fill(void) {
+    for (int i = 0; i < 300000; i++)
+        free(malloc(33));
+}
+
+static void wait_for_line(void) {
+    char line[8];
+
+    puts("ready");
+    fflush(stdout);
+    if (fgets(line, sizeof line, stdin) == NULL)
+        exit(1);
+}
+
+int main(void) {
+    TT_SCOPE("outer");
+    free(malloc(1));
+    wait_for_line(); /* the daemon stands still */
+    fill();
+    tt_scope_enter("lost");
+    wait_for_line(); /* it has read all */
+    tt_scope_leave(NULL);
+    malloc(40001);
+    {
+        TT_SCOPE("inner");
+        malloc(40002);
+        wait_for_line(); /* it stands still again */
+        fill();
+    }
+    wait_for_line();
+    malloc(40003);
+    wait_for_line();
+}
+"""
+
+
+@case
+def scopes_hold_though_a_full_lane_loses_their_ends():
+    program = compile_with_client(FULL)
+    with ttlib.Daemon("--history=10") as daemon:
+        process = subprocess.Popen(
+            [program], env=daemon.env({"TT_LOSSLESS": 0}), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True,
+        )
+
+        def go_on():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            check_equal(process.stdout.readline(), "ready\n")
+
+        check_equal(process.stdout.readline(), "ready\n")
+        for _ in range(2):
+            daemon.signal(signal.SIGSTOP)
+            go_on()
+            daemon.signal(signal.SIGCONT)
+            check(daemon.export(process.pid)["completeness"]["dropped_events"] > 0, "a full lane")
+            go_on()
+        export = daemon.export(process.pid)
+        process.communicate("\n", timeout=ttlib.SECONDS)
+    scopes = {b["size"]: b["scope"] for b in export["active_allocations"] if b["size"] > 40000}
+    check_equal(scopes, {40001: "outer", 40002: "outer/inner", 40003: "outer"})
+
+
 # ---- A15, B12 ----
 
 PLUGIN = r"""
