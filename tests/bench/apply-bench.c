@@ -4,12 +4,14 @@
  *   apply-bench [BLOCKS [EVENTS [SITES]]]
  *
  * Fills a heap of BLOCKS blocks of 100 to 200 bytes, as glibc would lay them out, and then replaces
- * blocks: any by any (random), or within a window that wanders through the heap (local). Only the
- * processor time of tt_session_apply counts. At last a snapshot is taken and read, as an export
- * does. Not part of the suite: the figures belong to the machine. */
+ * blocks: any by any (random), also while forks wait for their children (forks N), or within a
+ * window that wanders through the heap (local). Only the processor time of tt_session_apply counts.
+ * At last a snapshot is taken and read, as an export does. Not part of the suite: the figures
+ * belong to the machine. */
 #include <stdlib.h>
 #include <time.h>
 
+#include "model/bequest.h"
 #include "model/snapshot.h"
 
 #define BATCH 512u
@@ -130,7 +132,7 @@ static void report(Bench *bench, const char *what) {
     tt_session_get_summary(bench->session, &summary);
     guint64 freed = summary.cumulative_allocations - summary.live_blocks;
     guint64 kept_bytes = MIN(freed, bench->history_blocks) * FREED_BYTES;
-    g_print("%-8s %9" G_GUINT64_FORMAT " live  %6.1f M events/s  %5.1f ns  %6.1f bytes a block\n",
+    g_print("%-10s %9" G_GUINT64_FORMAT " live  %6.1f M events/s  %5.1f ns  %6.1f bytes a block\n",
             what, summary.live_blocks, (gdouble)bench->applied / bench->seconds / 1e6,
             bench->seconds * 1e9 / (gdouble)bench->applied,
             (gdouble)(summary.state_bytes - kept_bytes) / (gdouble)MAX(summary.live_blocks, 1));
@@ -157,7 +159,7 @@ static void look(Bench *bench) {
     }
     tt_session_unpin(bench->session, pin);
     tt_snapshot_free(snapshot);
-    g_print("%-8s %9" G_GUINT64_FORMAT " rows  %.2f ms to take, at most %.2f ms a slice\n",
+    g_print("%-10s %9" G_GUINT64_FORMAT " rows  %.2f ms to take, at most %.2f ms a slice\n",
             "snapshot", count, taken * 1e3, worst * 1e3);
 }
 
@@ -191,7 +193,7 @@ static void look_back(Bench *bench) {
     start = now_seconds();
     tt_snapshot_set_fetch(snapshot, fetch_back, rewind_back, &back);
     tt_snapshot_settle(snapshot);
-    g_print("%-8s %.2f ms to take, %.2f ms to settle\n", "back", taken * 1e3,
+    g_print("%-10s %.2f ms to take, %.2f ms to settle\n", "back", taken * 1e3,
             (now_seconds() - start) * 1e3);
     tt_session_unpin(bench->session, pin);
     tt_snapshot_free(snapshot);
@@ -237,6 +239,52 @@ static void run_random(guint32 blocks, guint64 events, guint32 sites) {
     bench_clear(&bench);
 }
 
+/* Children come, the last first, which is the dearest: what died goes from point to point. */
+static void let_go(Bench *bench, const guint64 *tokens, guint forks) {
+    gdouble worst = 0;
+
+    for (guint i = forks; i > 0; i--) {
+        TtForkInstant instant = {.stamp = tokens[i - 1], .token = tokens[i - 1]};
+        TtBequest *bequest = tt_bequest_new(bench->session, &instant);
+        gdouble start = now_seconds();
+
+        tt_bequest_free(bequest);
+        worst = MAX(worst, now_seconds() - start);
+    }
+    if (forks > 0)
+        g_print("%-10s at most %.2f ms to let one go\n", "", worst * 1e3);
+}
+
+/* So many forks, a hundred blocks apart, whose children do not ask; and then events. */
+static void run_forked(guint32 blocks, guint64 events, guint32 sites, guint forks) {
+    g_autofree char *what = g_strdup_printf("forks %u", forks);
+    g_autofree guint64 *tokens = g_new(guint64, MAX(forks, 1));
+    Bench bench;
+
+    bench_init(&bench, blocks, sites);
+    shuffle(&bench);
+    for (guint32 i = 0; i < blocks; i++)
+        add_event(&bench, TT_OP_ALLOC, bench.order[i]);
+    for (guint i = 0; i < forks; i++) {
+        for (guint k = 0; k < 100; k++)
+            replace(&bench, (guint32)(draw(&bench) % blocks),
+                    blocks + (guint32)(draw(&bench) % (bench.place_count - blocks)));
+        apply(&bench);
+        tokens[i] = bench.stamp;
+        tt_session_add_fork(bench.session, 0,
+                            &(TtRecordFork){.stamp = bench.stamp, .token = bench.stamp});
+    }
+    bench.seconds = 0;
+    bench.applied = 0;
+    for (guint64 i = 0; i < events / 2; i++)
+        replace(&bench, (guint32)(draw(&bench) % blocks),
+                blocks + (guint32)(draw(&bench) % (bench.place_count - blocks)));
+    apply(&bench);
+    report(&bench, what);
+    let_go(&bench, tokens, forks);
+    bench_clear(&bench);
+}
+
 /* All live but every ninth place; the window's free places are used in turn. */
 static void run_local(guint32 blocks, guint64 events, guint32 sites) {
     Bench bench;
@@ -277,8 +325,11 @@ int main(int argc, char **argv) {
     guint32 blocks = argc > 1 ? (guint32)strtoul(argv[1], NULL, 10) : 1000000;
     guint64 events = argc > 2 ? strtoull(argv[2], NULL, 10) : 10000000;
     guint32 sites = argc > 3 ? (guint32)strtoul(argv[3], NULL, 10) : 1000;
+    static const guint forks[] = {0, 1, 16, 64, 256, 1024};
 
     run_random(MAX(blocks, 16), events, MAX(sites, 1));
+    for (gsize i = 0; i < G_N_ELEMENTS(forks); i++)
+        run_forked(MAX(blocks, 16), events, MAX(sites, 1), forks[i]);
     run_local(MAX(blocks, 16), events, MAX(sites, 1));
     return 0;
 }
