@@ -3,21 +3,42 @@
 
 #include "model/state.h"
 
-static void free_point(TtSession *session, TtForkPoint *point) {
-    if (point->pin) {
-        tt_pins_remove(&session->pins, point->pin, &session->blocks);
-        session->marks.pinned_count--;
-    }
-    tt_session_free_dead(session, point->dead);
-    g_free(point);
+#define POINTS_SHARE 4u /* of the memory for pins, besides what they keep */
+
+/* But for what died in the midst of the fork, which is charged as it is collected. */
+#define POINT_BYTES (sizeof(TtForkPoint) + sizeof(GList) + sizeof(GArray))
+
+static gsize count_bytes(const TtForkPoint *point) {
+    return POINT_BYTES + point->dead->len * sizeof(TtLateDead);
+}
+
+static void push_point(TtSession *session, TtForkPoint *point) {
+    g_queue_push_tail(&session->forks.points, point);
+    session->forks.bytes += count_bytes(point);
+    tt_budget_force(&session->detail, POINT_BYTES);
+    session->marks.pinned_count++;
+}
+
+/* What died goes with it. */
+static TtForkPoint *take_point(TtSession *session, GList *link) {
+    TtForkPoint *point = link->data;
+
+    g_queue_delete_link(&session->forks.points, link);
+    session->forks.bytes -= count_bytes(point);
+    tt_budget_give(&session->detail, POINT_BYTES);
+    session->marks.pinned_count--;
+    return point;
 }
 
 gboolean tt_session_give_up_fork(TtSession *session) {
-    TtForkPoint *point = g_queue_pop_head(&session->forks.points);
+    GList *oldest = session->forks.points.head;
 
-    if (!point)
+    if (!oldest)
         return FALSE;
-    free_point(session, point);
+    TtForkPoint *point = take_point(session, oldest);
+    tt_pins_remove(&session->pins, point->pin, &session->blocks);
+    tt_session_free_dead(session, point->dead);
+    g_free(point);
     return TRUE;
 }
 
@@ -119,11 +140,18 @@ gboolean tt_session_find_fork_scopes(const TtSession *session, guint64 tid, guin
 
 /* ---- Points ---- */
 
-static gboolean is_claimed(const TtForks *forks, guint64 token) {
-    for (guint i = 0; i < TT_FORK_POINTS_MAX; i++)
-        if (forks->claimed[i] == token)
+static gboolean has_come(const TtForks *forks, guint64 token) {
+    for (guint i = 0; i < TT_FORKS_AHEAD_MAX; i++)
+        if (forks->ahead[i] == token)
             return TRUE;
     return FALSE;
+}
+
+/* What the points see is bounded where marks are (marks.c), whose pins share it. */
+static gboolean is_over_bounds(const TtSession *session) {
+    return session->forks.points.length > session->limits.pinned_forks ||
+           session->forks.bytes > session->limits.pinned_bytes / POINTS_SHARE ||
+           tt_budget_has_overdrawn_pool(&session->detail);
 }
 
 void tt_session_add_fork(TtSession *session, guint16 thread, const TtRecordFork *record) {
@@ -135,18 +163,18 @@ void tt_session_add_fork(TtSession *session, guint16 thread, const TtRecordFork 
     tt_session_advance(session, record->stamp);
     at->told_fork = token;
     /* A child may be faster than its parent. */
-    if (token == 0 || session->limits.pinned_bytes == 0 || is_claimed(forks, token))
+    if (token == 0 || session->limits.pinned_forks == 0 || session->limits.pinned_bytes == 0 ||
+        has_come(forks, token))
         return;
-    while (forks->points.length >= TT_FORK_POINTS_MAX)
-        (void)tt_session_give_up_fork(session);
     point = g_new0(TtForkPoint, 1);
     point->token = token;
     point->scopes = get_scopes(at);
     point->dead =
         tt_session_collect_dead(session, tt_session_tick_of(session, token), &point->knows_all);
     point->pin = tt_session_pin(session);
-    session->marks.pinned_count++;
-    g_queue_push_tail(&forks->points, point);
+    push_point(session, point);
+    while (is_over_bounds(session) && tt_session_give_up_fork(session))
+        ;
 }
 
 TtForkPoint *tt_session_claim_fork(TtSession *session, guint64 token) {
@@ -154,15 +182,9 @@ TtForkPoint *tt_session_claim_fork(TtSession *session, guint64 token) {
 
     if (token == 0)
         return NULL;
-    forks->claimed[forks->claimed_count++ % TT_FORK_POINTS_MAX] = token;
-    for (GList *link = forks->points.head; link; link = link->next) {
-        TtForkPoint *point = link->data;
-
-        if (point->token != token)
-            continue;
-        g_queue_delete_link(&forks->points, link);
-        session->marks.pinned_count--; /* it is the claimer's */
-        return point;
-    }
+    for (GList *link = forks->points.head; link; link = link->next)
+        if (((const TtForkPoint *)link->data)->token == token)
+            return take_point(session, link);
+    forks->ahead[forks->ahead_count++ % TT_FORKS_AHEAD_MAX] = token;
     return NULL;
 }

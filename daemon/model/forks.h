@@ -5,7 +5,8 @@
  * The parent tells of a fork just after it, and the point that is kept then is a pin (pins.h) and
  * the few blocks that have died since the stamp taken just before. So the state of any moment in
  * between can be told exactly, however late a child asks: what was born up to its stamp and had not
- * died by then. Points are bounded: a child that only calls exec never asks. */
+ * died by then. An event costs the same however many points wait, and they share what they see.
+ * They are bounded in number and, with what marks keep, in bytes; the oldest goes first. */
 #pragma once
 
 #include "model/pins.h"
@@ -35,13 +36,14 @@ typedef struct TtForkPoint {
     TtOpenScopes scopes; /* of the thread that forked */
 } TtForkPoint;
 
-#define TT_FORK_POINTS_MAX 16u
+#define TT_FORKS_AHEAD_MAX 16u
 
 /* Plain memory; all zero bytes are none. */
 typedef struct TtForks {
-    GQueue points;                       /* of TtForkPoint, oldest first; owned */
-    guint64 claimed[TT_FORK_POINTS_MAX]; /* tokens that children have asked for, as they came */
-    guint claimed_count;
+    GQueue points; /* of TtForkPoint, oldest first; owned */
+    gsize bytes;   /* of the points, charged to the session's detail; not of what they see */
+    guint64 ahead[TT_FORKS_AHEAD_MAX]; /* tokens of children that came before their fork was told */
+    guint ahead_count;
 } TtForks;
 
 typedef struct TtSession TtSession;

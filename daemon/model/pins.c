@@ -104,13 +104,6 @@ guint32 tt_pin_next_slot(TtPin *pin, const TtBlocks *blocks) {
 }
 
 gsize tt_pins_bytes(const TtPins *pins) {
-    gsize bytes = 0;
-
-    for (guint i = 0; i < pins->points->len; i++) {
-        const TtPoint *point = pins->points->pdata[i];
-
-        bytes += sizeof *point + sizeof(TtPin) * point->pin_count +
-                 g_array_get_element_size(point->dead) * point->dead->len;
-    }
-    return bytes;
+    return pins->points->len * (sizeof(TtPoint) + sizeof(TtPin) + sizeof(GArray)) +
+           pins->dead_count * sizeof(guint32);
 }

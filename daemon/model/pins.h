@@ -53,6 +53,7 @@ void tt_pins_keep_dead(TtPins *pins, TtBlocks *blocks, guint32 slot);
 /* Returns the next slot that @pin sees, and steps over it; 0 at the end. */
 guint32 tt_pin_next_slot(TtPin *pin, const TtBlocks *blocks);
 
+/* Of all points, with a pin each. */
 gsize tt_pins_bytes(const TtPins *pins);
 
 G_END_DECLS

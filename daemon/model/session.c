@@ -48,6 +48,7 @@ void tt_model_limits_init(TtModelLimits *limits) {
         .timeline_points = 4096,
         .detail_bytes = (gsize)1 << 30,
         .pinned_marks = 64,
+        .pinned_forks = 1024,
         .pinned_bytes = (gsize)1 << 27,
     };
 }
@@ -445,8 +446,9 @@ void tt_session_get_summary(const TtSession *session, TtSummary *ret_summary) {
                        tt_index_bytes(&session->index) + tt_sites_bytes(&session->sites) +
                        tt_stacks_bytes(session->stacks) + tt_history_bytes(&session->history) +
                        tt_pins_bytes(&session->pins) + session->marks.state_bytes +
-                       tt_timeline_bytes(&session->timeline) + tt_threads_bytes(&session->threads) +
-                       tt_names_bytes(&session->names) + tt_modules_bytes(&session->modules) +
-                       tt_shed_bytes(&session->shed) + session->gaps->len * sizeof(TtGapRow),
+                       session->forks.bytes + tt_timeline_bytes(&session->timeline) +
+                       tt_threads_bytes(&session->threads) + tt_names_bytes(&session->names) +
+                       tt_modules_bytes(&session->modules) + tt_shed_bytes(&session->shed) +
+                       session->gaps->len * sizeof(TtGapRow),
     };
 }

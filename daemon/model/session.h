@@ -81,7 +81,10 @@ typedef struct TtModelLimits {
     gsize detail_bytes;  /* blocks and their index; past it new blocks are counted only */
     TtPool *detail_pool; /* what those are taken out of besides; outlives the session; or NULL */
     gsize pinned_marks;  /* marks whose blocks are kept as they were; the newest are */
-    gsize pinned_bytes;  /* of detail_bytes, for that: half for blocks that died, half for sums */
+    gsize pinned_forks;  /* forks whose blocks are kept so for a child that may ask; the newest */
+    /* Of detail_bytes, for those: half for blocks that died, half for sums of marks; for what was
+     * freed in the midst of a fork a quarter as much besides. */
+    gsize pinned_bytes;
 } TtModelLimits;
 
 void tt_model_limits_init(TtModelLimits *limits); /* the defaults */

@@ -22,9 +22,9 @@ static void give_birth(TtSession *session, guint count) {
     }
 }
 
-static TtSession *new_child(void) {
+static TtSession *new_child(guint64 start_ns) {
     TtSessionInfo info = {.exe = (char *)"child",
-                          .timescale = {.start_stamp = SIMPLE_START + 5000, .mult = 1}};
+                          .timescale = {.start_stamp = SIMPLE_START + start_ns, .mult = 1}};
 
     return tt_session_new(&info, NULL);
 }
@@ -55,7 +55,7 @@ static TtSession *inherit(TtSession *parent, guint64 token, guint64 others) {
                              .token = token,
                              .others = others,
                              .stacks = TT_STACK_FIRST + 4};
-    TtSession *child = new_child();
+    TtSession *child = new_child(5000);
     TtBequest *bequest = tt_bequest_new(parent, &instant);
     gboolean has_more = TRUE;
 
@@ -257,7 +257,7 @@ static void inheritance_out_of_turn_is_refused(void) {
     tt_bequest_free(bequest);
 
     TtCursor cursor = tt_cursor_new(records->data, records->len);
-    g_autoptr(TtSession) begun = new_child(), unbegun = new_child();
+    g_autoptr(TtSession) begun = new_child(5000), unbegun = new_child(5000);
     TtRawRecord raw;
     (void)tt_session_get_thread(begun, 0, 1);
     while (tt_decode_framed(&cursor, &raw) == TT_ITEM_RECORD) {
@@ -360,20 +360,118 @@ static void forks_that_nobody_asks_for_are_bounded(void) {
     g_autoptr(TtSession) parent = simple_new(NULL);
     TtSummary summary;
 
-    for (guint i = 0; i < 1000; i++) {
+    for (guint i = 0; i < 2000; i++) {
         simple_apply(parent, TT_OP_ALLOC, 0, 10 * i, 0x1000, 64);
         add_fork(parent, 10 * i + 1, 10 * i + 2);
         simple_apply(parent, TT_OP_FREE, 0, 10 * i + 3, 0x1000, 0);
     }
     tt_session_get_summary(parent, &summary);
     guint64 bytes = summary.state_bytes;
-    for (guint i = 1000; i < 3000; i++) {
+    for (guint i = 2000; i < 4000; i++) {
         simple_apply(parent, TT_OP_ALLOC, 0, 10 * i, 0x1000, 64);
         add_fork(parent, 10 * i + 1, 10 * i + 2);
         simple_apply(parent, TT_OP_FREE, 0, 10 * i + 3, 0x1000, 0);
     }
     tt_session_get_summary(parent, &summary);
     g_assert_cmpuint(summary.state_bytes, <, bytes + (256 << 10)); /* the history's */
+}
+
+/* ---- Many that wait ---- */
+
+#define ROUND_NS 10000u
+#define ROUND_BLOCKS 100u
+
+/* In each round blocks come, the process forks, and they go; the history forgets most at once.
+ * Blocks of round @i are of i + 1 bytes. */
+static TtSession *run_rounds(guint count, gsize pinned_bytes) {
+    TtModelLimits limits;
+
+    tt_model_limits_init(&limits);
+    limits.history_blocks = 10;
+    if (pinned_bytes > 0)
+        limits.pinned_bytes = pinned_bytes;
+    TtSession *session = simple_new(&limits);
+    for (guint i = 0; i < count; i++) {
+        for (guint k = 0; k < ROUND_BLOCKS; k++)
+            simple_apply(session, TT_OP_ALLOC, 0, i * ROUND_NS + k, 0x1000 * (k + 1), i + 1);
+        add_fork(session, i * ROUND_NS + 200, i * ROUND_NS + 201);
+        for (guint k = 0; k < ROUND_BLOCKS; k++)
+            simple_apply(session, TT_OP_FREE, 0, i * ROUND_NS + 300 + k, 0x1000 * (k + 1), 0);
+    }
+    return session;
+}
+
+/* Whether the child of round @i has what lived then, and says that it knows all of it. */
+static gboolean is_exact(TtSession *parent, guint i) {
+    TtForkInstant instant = {.stamp = SIMPLE_START + i * ROUND_NS + ROUND_BLOCKS - 1,
+                             .token = SIMPLE_START + i * ROUND_NS + 200,
+                             .stacks = TT_STACK_FIRST + 4};
+    g_autoptr(GByteArray) records = g_byte_array_new();
+    g_autoptr(TtSession) child = new_child((i + 1) * ROUND_NS);
+    TtBequest *bequest = tt_bequest_new(parent, &instant);
+    SimpleHeld held;
+
+    g_assert_false(tt_bequest_write(bequest, records, G_MAXSIZE));
+    tt_bequest_free(bequest);
+    apply_all(child, records);
+    g_assert_true(simple_hold(child, "now", &held));
+    g_autoptr(GArray) rows = simple_read_all(&held);
+    gboolean is_exact = tt_snapshot_get_completeness(held.snapshot)->exact;
+
+    g_assert_cmpint(rows->len == ROUND_BLOCKS, ==, is_exact);
+    for (guint k = 0; k < rows->len; k++)
+        g_assert_cmpuint(g_array_index(rows, TtBlockRow, k).size, ==, i + 1);
+    simple_release(&held);
+    return is_exact;
+}
+
+/* In whatever order they come. */
+static void hundreds_of_late_children_are_exact(void) {
+    g_autoptr(TtSession) parent = run_rounds(400, 0);
+
+    for (guint i = 0; i < 400; i++)
+        g_assert_true(is_exact(parent, i * 7 % 400));
+}
+
+/* What waits takes no more than its share of memory: the oldest gives way, and it is said. */
+static void oldest_forks_give_way_where_memory_is_scarce(void) {
+    gsize round_bytes = ROUND_BLOCKS * 44; /* what the model takes for as many that died */
+    g_autoptr(TtSession) parent = run_rounds(50, 20 * round_bytes);
+    guint kept = 0;
+
+    while (kept < 50 && is_exact(parent, 49 - kept))
+        kept++;
+    g_assert_cmpuint(kept, >=, 8);
+    g_assert_cmpuint(kept, <=, 10);
+    for (guint i = 0; i < 50 - kept; i++)
+        g_assert_false(is_exact(parent, i));
+}
+
+/* Points are charged, and what died in the time of a fork itself takes no more than its share. */
+static void points_of_forks_count_as_memory(void) {
+    TtModelLimits limits;
+    TtSummary summary;
+    TtPool pool;
+
+    tt_model_limits_init(&limits);
+    tt_pool_init(&pool, 1 << 30, NULL, NULL);
+    limits.detail_pool = &pool;
+    limits.history_blocks = 2000;
+    limits.pinned_bytes = 4 << 20;
+    g_autoptr(TtSession) session = simple_new(&limits);
+    for (guint i = 0; i < 200; i++) {
+        for (guint k = 0; k < 1000; k++) {
+            simple_apply(session, TT_OP_ALLOC, 0, i * ROUND_NS + 2 * k, 0x1000, 8);
+            simple_apply(session, TT_OP_FREE, 0, i * ROUND_NS + 2 * k + 1, 0x1000, 0);
+        }
+        gsize used = pool.used_bytes;
+        add_fork(session, i * ROUND_NS, i * ROUND_NS + 5000);
+        if (i < 10)
+            g_assert_cmpuint(pool.used_bytes, >=, used + 1000 * 50 + 50);
+    }
+    tt_session_get_summary(session, &summary);
+    g_assert_cmpuint(summary.state_bytes, >, 512 << 10);
+    g_assert_cmpuint(summary.state_bytes, <, 2 << 20);
 }
 
 int main(int argc, char **argv) {
@@ -387,5 +485,8 @@ int main(int argc, char **argv) {
     ADD(inheritance_out_of_turn_is_refused);
     ADD(child_is_in_the_scopes_of_its_fork);
     ADD(forks_that_nobody_asks_for_are_bounded);
+    ADD(hundreds_of_late_children_are_exact);
+    ADD(oldest_forks_give_way_where_memory_is_scarce);
+    ADD(points_of_forks_count_as_memory);
     return g_test_run();
 }
