@@ -30,13 +30,12 @@ static void *take(size_t alignment, size_t size) {
         if (room == MAP_FAILED)
             abort();
         atomic_compare_exchange_strong(&next, &at, (uintptr_t)room);
-        at = atomic_load(&next);
     }
     if (alignment < 16)
         alignment = 16;
-    do
-        block = (at + 16 + alignment - 1) & ~(alignment - 1);
-    while (!atomic_compare_exchange_weak(&next, &at, block + size));
+    /* No loop that tries again: who interrupts at each instruction would keep it from its end. */
+    at = atomic_fetch_add(&next, 16 + alignment + size);
+    block = (at + 16 + alignment - 1) & ~(alignment - 1);
     memcpy((char *)block - 8, &size, sizeof size);
     atomic_fetch_add(&atomic_load(&counts)->allocations, 1);
     return (void *)block;
