@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <elf.h>
+#include <execinfo.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/rules.h"
 #include "stack-support.h"
 
 #define NOINLINE __attribute__((noinline))
@@ -114,23 +116,114 @@ static void fault_E12_rbp_cycle(void) {
 /* sub $8, %rsp; call *%rdi; add $8, %rsp; ret */
 static const uint8_t made_code[] = {0x48, 0x83, 0xec, 8, 0xff, 0xd7, 0x48, 0x83, 0xc4, 8, 0xc3};
 
-static void fault_E11_code_made_at_run_time(void) {
-    size_t len = 1 << 20;
+static uint8_t *make_code(size_t len) {
     uint8_t *code =
         mmap(NULL, len, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    for (size_t at = 0; at + 16 <= len; at += 16) {
+    g_assert_true(code != MAP_FAILED);
+    for (size_t at = 0; at + 16 <= len; at += 16)
         memcpy(code + at, made_code, sizeof made_code);
-        if (at % 8192 != 0)
-            continue;
-        ((void (*)(void (*)(void)))(void *)(code + at))(leaf);
+    return code;
+}
+
+static void call_made(uint8_t *code, void (*function)(void)) {
+    ((void (*)(void (*)(void)))(void *)code)(function);
+}
+
+static void assert_made_chain(const uint8_t *code) {
+    support_chain(last, &chain);
+    g_assert_cmpuint(chain.count, ==, 2);
+    g_assert_cmpuint(chain.ips[1], ==, (uint64_t)code + 6);
+    g_assert_cmpuint(chain.modules[1], ==, 0);
+    g_assert_cmpuint(chain.root, ==, TT_STACK_TRUNCATED);
+}
+
+/* Looked at in its lines, not asked. */
+static size_t count_rules(void) {
+    size_t count = 0;
+
+    for (unsigned number = 0; number < TT_LEVELS_MAX; number++) {
+        const TtLine *level = tt_levels_peek(&tt_rules, number);
+        size_t lines = level != NULL ? (size_t)1 << (TT_RULES_BITS + 2 * number) : 0;
+
+        for (size_t i = 0; i < lines; i++)
+            for (unsigned k = 0; k < TT_LINE_ENTRIES; k++)
+                count += level[i].entries[k].b != 0;
+    }
+    return count;
+}
+
+/* A million return addresses, or as many as TT_ADDRESSES says: none takes a rule's place. */
+static void fault_E11_code_made_at_run_time(void) {
+    const char *wanted = g_getenv("TT_ADDRESSES");
+    size_t count = wanted != NULL ? (size_t)g_ascii_strtoull(wanted, NULL, 10) : 100000;
+    uint8_t *code = make_code(count * 16);
+
+    call_made(code, leaf);
+    size_t rules = count_rules();
+    for (size_t i = 0; i < count; i++) {
+        call_made(code + i * 16, leaf);
+        if (i % 512 == 0)
+            assert_made_chain(code + i * 16);
+    }
+    g_assert_cmpuint(count_rules(), ==, rules);
+    g_assert_cmpuint(rules, <, 1000);
+    judged_leaf();
+    munmap(code, count * 16);
+}
+
+/* What libgcc is told of it: absolute addresses, CFA = rsp + 8, and 16 from the fifth byte on. */
+typedef struct __attribute__((packed)) Described {
+    uint32_t cie_len, cie_id;
+    uint8_t cie[16]; /* version, no augmentation, factors 1 and -8, column 16; its first state */
+    uint32_t fde_len, to_cie;
+    uint64_t start, len;
+    uint8_t fde[8];
+    uint32_t end;
+} Described;
+
+extern void __register_frame(void *frames);
+extern void __deregister_frame(void *frames);
+
+static size_t told_frames;
+
+NOINLINE void told_leaf(void);
+NOINLINE void told_leaf(void) {
+    void *ips[64];
+
+    told_frames = (size_t)backtrace(ips, 64);
+    leaf();
+}
+
+/* libgcc then walks on through it. Its list is the program's, behind a lock that a hook must not
+ * take: for us it is code that nobody knows. */
+static void fault_E11_code_that_libgcc_was_told_of(void) {
+    uint8_t *code = make_code(4096);
+    static Described described = {
+        .cie_len = 20,
+        .cie = {1, 0, 1, 0x78, 16, 0x0c, 7, 8, 0x90, 1},
+        .fde_len = 28,
+        .to_cie = 28,
+        .len = sizeof made_code,
+        .fde = {0x44, 0x0e, 16},
+    };
+
+    described.start = (uint64_t)code;
+    call_made(code, told_leaf);
+    size_t before = told_frames;
+    __register_frame(&described);
+    for (int round = 0; round < 3; round++) {
+        call_made(code, told_leaf);
+        g_assert_cmpuint(told_frames, >, before + 2);
         support_chain(last, &chain);
-        g_assert_cmpuint(chain.count, ==, 2);
-        g_assert_cmpuint(chain.ips[1], ==, (uint64_t)code + at + 6);
-        g_assert_cmpuint(chain.modules[1], ==, 0);
+        g_assert_cmpuint(chain.count, ==, 3);
+        g_assert_cmpstr(support_name(chain.ips[1]), ==, "told_leaf");
+        g_assert_cmpuint(chain.ips[2], ==, (uint64_t)code + 6);
         g_assert_cmpuint(chain.root, ==, TT_STACK_TRUNCATED);
     }
-    munmap(code, len);
+    __deregister_frame(&described);
+    munmap(code, 4096);
+    judged_leaf();
 }
 
 static bool find_section(const uint8_t *file, const char *name, size_t *ret_offset,
@@ -280,6 +373,8 @@ int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     support_init();
     g_test_add_func("/stack/fault_E11_code_made_at_run_time", fault_E11_code_made_at_run_time);
+    g_test_add_func("/stack/fault_E11_code_that_libgcc_was_told_of",
+                    fault_E11_code_that_libgcc_was_told_of);
     g_test_add_func("/stack/fault_E12_assembler_without_cfi", fault_E12_assembler_without_cfi);
     g_test_add_func("/stack/fault_E12_expressions", fault_E12_expressions);
     g_test_add_func("/stack/fault_E12_rbp_cycle", fault_E12_rbp_cycle);
