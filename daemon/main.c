@@ -248,6 +248,7 @@ int main(int argc, char **argv) {
         return EXIT_SUCCESS;
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a lane or a file that may not be so large is an error */
     umask(077);
     int status = serve(&options);
     g_free(options.socket_dir);

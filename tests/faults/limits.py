@@ -284,6 +284,25 @@ def fault_A19_limit_that_leaves_no_room_for_lanes():
         check_equal(daemon.sessions(), [], "sessions")
 
 
+@case
+def fault_A19_daemon_that_can_make_no_lanes():
+    """It has no number for them, or may not size them. The program is none the wiser; and when there
+    is room again the next one is traced."""
+    program = ttlib.compile_c(NEEDS.replace("512", "16"), "-w")
+    alone = run([program], ttlib.clean_env())
+    with ttlib.Daemon() as daemon:
+        used = len(os.listdir(f"/proc/{daemon.pid}/fd"))
+        # The connection gets the number after the last.
+        for kind, value in ((resource.RLIMIT_NOFILE, used + 1), (resource.RLIMIT_FSIZE, 4096)):
+            before = resource.prlimit(daemon.pid, kind)
+            resource.prlimit(daemon.pid, kind, (value, before[1]))
+            check_like(run([program], daemon.preload_env()), alone, f"limit {kind}")
+            resource.prlimit(daemon.pid, kind, before)
+            check_equal(daemon.sessions(), [], f"sessions under limit {kind}")
+        check_like(run([program], daemon.preload_env({"TT_LOSSLESS": 1})), alone, "no limit")
+        check_equal(len(daemon.sessions()), 1, "sessions, with room again")
+
+
 # ---- A20 ----
 
 NUMBERS = r"""
