@@ -160,6 +160,38 @@ def fault_F06_double_free():
     ttlib.check_schema(traced.export)
 
 
+CORRUPTION = r"""
+#include <stdlib.h>
+#include <string.h>
+
+int main(void) {
+    char *volatile block = malloc(40), *volatile next = malloc(3000), *volatile last = malloc(40);
+
+    free(last);
+    memset(block, 0x41, 40 + 16); /* over what glibc keeps of the next one */
+    free(next);
+    return 0;
+}
+"""
+
+
+@case
+def fault_F06_heap_corruption():
+    """glibc finds the damage in a free, which had been told of by then."""
+    program = ttlib.compile_c(CORRUPTION, "-w")
+    alone = ttlib.run([program], ttlib.clean_env())
+    traced = ttlib.run_traced([program])
+    check_equal(alone.returncode, -signal.SIGABRT, "alone")
+    check_equal(traced.returncode, 128 + signal.SIGABRT, "status")
+    check_equal(traced.stderr, alone.stderr, "glibc's message")
+    process = traced.export["process"]
+    check_equal((process["state"], process["signal"]), ("killed", signal.SIGABRT))
+    sizes = [block["size"] for block in traced.export["active_allocations"]]
+    check((40 in sizes, 3000 in sizes) == (True, False), f"alive: {sizes}")
+    ttlib.check_exact(traced.export)
+    ttlib.check_books(traced.export)
+
+
 # ---- F07 ----
 
 ENDINGS = r"""
@@ -309,6 +341,13 @@ def fault_F08_allocations_after_our_destructor():
         check(size in sizes, f"{size} among {sizes}")
     ttlib.check_counted(traced.export, traced.count)
     ttlib.check_exact(traced.export)
+    # The end comes last, by the session's own clock.
+    blocks = traced.export["active_allocations"] + traced.export["freed_allocations"]
+    times = [block["born_ns"] for block in blocks]
+    times += [block["died_ns"] for block in traced.export["freed_allocations"]]
+    (last,) = [block["born_ns"] for block in blocks if block["size"] == 1005]
+    check_equal(max(times), last, "time of the last event, the library's own")
+    check(last <= traced.export["process"]["duration_ns"], f"the end, after {last}")
 
 
 ttlib.main()

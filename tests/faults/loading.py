@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Section A: how libttclient gets into programs, and into which it does not."""
 
+import ctypes
 import os
 import pathlib
 import re
@@ -11,6 +12,10 @@ import subprocess
 
 import ttlib
 from ttlib import case, check, check_equal, left
+
+# As in linux/sched.h and linux/mount.h.
+CLONE_NEWNS = 0x00020000
+MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 
 # Leaves blocks of known sizes, and says so.
 LEAVES = r"""
@@ -470,6 +475,48 @@ def fault_A22_bare_chroot():
         output = process.communicate(timeout=ttlib.SECONDS)
         check_equal((process.returncode, *output), (5, "done\n", ""))
         card = daemon.wait_for_state(process.pid, "exited", "ended")
+        export = daemon.export(card["id"])
+        check_equal(left(export), LEFT)
+        ttlib.check_books(export)
+
+
+READ_ONLY = LEAVES.replace(
+    "int main(void) {",
+    """#include <errno.h>
+#include <fcntl.h>
+
+int main(void) {
+    if (open("/a-file-of-the-test", O_CREAT | O_WRONLY, 0600) >= 0 || errno != EROFS)
+        return 77;
+""",
+)
+
+
+def make_read_only():
+    """The calling process sees all file systems, but may write to none."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    nowhere, flags = None, MS_REC | MS_PRIVATE
+    if libc.unshare(CLONE_NEWNS) or libc.mount(nowhere, b"/", nowhere, flags, nowhere):
+        raise OSError(ctypes.get_errno(), "a mount namespace")
+    for line in reversed(open("/proc/self/mounts").readlines()):
+        place = line.split()[1].encode().decode("unicode_escape").encode()
+        libc.mount(nowhere, place, nowhere, MS_REMOUNT | MS_BIND | MS_RDONLY, nowhere)
+
+
+@case
+def fault_A22_read_only_root():
+    program = ttlib.compile_c(READ_ONLY, "-w")
+    with ttlib.Daemon() as daemon:
+        env = daemon.preload_env({"TT_LOSSLESS": 1})
+        try:
+            traced = ttlib.run([program], env, preexec_fn=make_read_only)
+        except subprocess.SubprocessError:
+            raise ttlib.Skip("no mount namespace is to be had")
+        if traced.returncode == 77:
+            raise ttlib.Skip("the root stays writable")
+        check_equal((traced.returncode, traced.stdout, traced.stderr), (5, "done\n", ""))
+        (card,) = daemon.sessions()
+        daemon.wait_for_state(card["pid"], "exited", "ended")
         export = daemon.export(card["id"])
         check_equal(left(export), LEFT)
         ttlib.check_books(export)

@@ -3,6 +3,9 @@
 """Section E: stacks of whole programs. What single frames look like is attacked in tests/unit/client,
 and known chains of many compilers in tests/truth."""
 
+import pathlib
+import re
+
 import ttlib
 from ttlib import case, check, check_equal
 
@@ -168,6 +171,75 @@ def fault_E17_unwinders_of_the_programs_own():
         names = names_of(stack_of(traced.export, 40001))
         check_equal(names[:102], ["deep"] * 101 + ["main"])
         ttlib.check_books(traced.export)
+
+
+LLVMS = r"""
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+#include <unwind.h>
+
+/* Of LLVM's libunwind.h, as far as is needed. */
+extern "C" int unw_getcontext(void *context);
+extern "C" int unw_init_local(void *cursor, void *context);
+extern "C" int unw_step(void *cursor);
+
+static _Unwind_Reason_Code count(_Unwind_Context *, void *number) {
+    ++*(int *)number;
+    return _URC_NO_REASON;
+}
+
+static __attribute__((noinline)) void deep(int depth) {
+    alignas(16) static char context[4096], cursor[4096];
+    int frames = 0, steps = 0;
+
+    if (depth > 0) {
+        deep(depth - 1);
+        __asm__ volatile("" ::: "memory");
+        return;
+    }
+    free(malloc(100));
+    _Unwind_Backtrace(count, &frames);
+    unw_getcontext(context);
+    unw_init_local(cursor, context);
+    while (unw_step(cursor) > 0)
+        steps++;
+    std::printf("%d %d %d\n", frames > 100, steps > 100, frames - steps);
+    (void)!malloc(40001);
+    void *volatile never = operator new((size_t)-1 >> 1); /* thrown on through a hook */
+}
+
+int main() {
+    for (int i = 0; i < 3; i++)
+        try {
+            deep(100);
+        } catch (const std::bad_alloc &) {
+            std::puts("caught");
+            (void)!malloc(40002);
+        }
+    return 5;
+}
+"""
+
+
+@case
+def fault_E17_llvms_unwinder_in_the_program():
+    """Of the same names as the one that we use, and the one that C++ throws by."""
+    found = sorted(pathlib.Path("/usr/lib").glob("llvm-*/lib/libunwind.so.1"))
+    if not found:
+        raise ttlib.Skip("LLVM's libunwind is not installed")
+    first = ["-Wl,--no-as-needed", found[-1], f"-Wl,-rpath,{found[-1].parent}"]
+    program = ttlib.compile_c(LLVMS, "-w", "-O1", *first, compiler="g++", suffix=".cpp")
+    bound = ttlib.run([program], ttlib.clean_env({"LD_DEBUG": "bindings"})).stderr
+    for name in ("_Unwind_Backtrace", "_Unwind_RaiseException", "unw_step"):
+        check(re.search(f"to {found[-1]} .*`{name}'", bound), f"{name} is LLVM's")
+    alone = ttlib.run([program], ttlib.clean_env())
+    check_equal((alone.returncode, alone.stdout), (5, "1 1 1\ncaught\n" * 3), "alone")
+    traced = ttlib.run_traced([program], counted=True)
+    ttlib.check_like(traced, alone)
+    ttlib.check_counted(traced.export, traced.count)
+    ttlib.check_exact(traced.export)
+    check_equal(names_of(stack_of(traced.export, 40001))[:102], ["deep(int)"] * 101 + ["main"])
 
 
 ttlib.main()
