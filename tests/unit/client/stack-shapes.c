@@ -4,12 +4,16 @@
 #define _GNU_SOURCE
 #include <alloca.h>
 #include <dlfcn.h>
+#include <elf.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <time.h>
+#include <ucontext.h>
 
 #include "stack-support.h"
 
@@ -367,6 +371,59 @@ static void fault_E10_lazy_binding(void) {
     leaf();
 }
 
+/* The vdso has no file, and is no library's caller: a handler comes in at each of its instructions,
+ * and is judged by libgcc's walk, which goes through the frames that the kernel describes there. */
+static uint64_t vdso_start, vdso_end;
+static int vdso_steps;
+
+static void in_vdso(int number, siginfo_t *info, void *data) {
+    const ucontext_t *context = data;
+    uint64_t ip = (uint64_t)context->uc_mcontext.gregs[REG_RIP];
+
+    (void)number;
+    (void)info;
+    if (ip >= vdso_start && ip < vdso_end) {
+        vdso_steps++;
+        support_check(false);
+    }
+}
+
+/* Past the red zone, which what is pushed would lie in. */
+#define CHANGE_FLAGS(change)                                                                       \
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n pushfq\n" change ", (%%rsp)\n popfq\n"              \
+                     "lea 128(%%rsp), %%rsp"                                                       \
+                     :                                                                             \
+                     :                                                                             \
+                     : "memory", "cc")
+
+static NOINLINE void step_through_clock(void) {
+    struct timespec now;
+
+    CHANGE_FLAGS("orq $0x100");
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    CHANGE_FLAGS("andq $~0x100");
+    sink += (int)now.tv_nsec;
+}
+
+static void fault_E15_within_the_vdso(void) {
+    struct sigaction action = {.sa_sigaction = in_vdso, .sa_flags = SA_SIGINFO}, old;
+    const Elf64_Ehdr *header = (const Elf64_Ehdr *)getauxval(AT_SYSINFO_EHDR);
+
+    if (header == NULL) {
+        g_test_skip("the kernel gives no vdso");
+        return;
+    }
+    vdso_start = (uint64_t)header;
+    vdso_end = vdso_start + header->e_shoff + (uint64_t)header->e_shentsize * header->e_shnum;
+    sigaction(SIGTRAP, &action, &old);
+    for (int i = 0; i < 3; i++)
+        step_through_clock();
+    sigaction(SIGTRAP, &old, NULL);
+    if (vdso_steps == 0)
+        g_test_skip("the C library asks the kernel for the time");
+    g_test_message("%d steps", vdso_steps);
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     support_init();
@@ -383,5 +440,6 @@ int main(int argc, char **argv) {
     g_test_add_func("/stack/fault_E14_threads_end_cleanly", fault_E14_threads_end_cleanly);
     g_test_add_func("/stack/fault_E14_user_given_stack", fault_E14_user_given_stack);
     g_test_add_func("/stack/fault_E15_through_libc", through_libc);
+    g_test_add_func("/stack/fault_E15_within_the_vdso", fault_E15_within_the_vdso);
     return g_test_run();
 }
