@@ -274,11 +274,13 @@ NUMBERS = r"""
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int ours = -1;
@@ -328,6 +330,44 @@ static void lowest(void) {
         wrong += open("/dev/null", O_RDONLY) != 0;
     }
     printf("wrong %d\n", wrong);
+}
+
+/* D07: beside another that connects anew, over and over, whose numbers are 100 and more but for the
+ * moments of socket() and of SCM_RIGHTS. What is opened is always the file that was asked for. */
+static atomic_int is_over, connects;
+static void *reconnect(void *unused) {
+    for (int round = 0; round < 50; round++) {
+        int fd = 100;
+
+        while (fd < 1000 && fcntl(fd, F_GETFD) < 0)
+            fd++;
+        if (fd < 1000 && close(fd) == 0)
+            atomic_fetch_add(&connects, 1);
+        for (int i = 0; i < 20; i++)
+            churn(1000);
+    }
+    atomic_store(&is_over, 1);
+    return unused;
+}
+static void racing(void) {
+    int odd = 0, foreign = 0, lowest = open("/dev/null", O_RDONLY);
+    struct stat wanted, found;
+    pthread_t thread;
+
+    fstat(lowest, &wanted);
+    close(lowest);
+    pthread_create(&thread, NULL, reconnect, NULL);
+    while (!atomic_load(&is_over)) {
+        int fd = open("/dev/null", O_RDONLY);
+
+        odd += fd != lowest;
+        fstat(fd, &found);
+        foreign += found.st_rdev != wanted.st_rdev || found.st_ino != wanted.st_ino || close(fd) != 0;
+    }
+    pthread_join(thread, NULL);
+    int last = open("/dev/null", O_RDONLY);
+    printf("odd %d, foreign %d, last %d\n", odd > 2 * atomic_load(&connects), foreign,
+           last - lowest);
 }
 
 /* D08: as many files as there are numbers below 900, and select over them. */
@@ -398,6 +438,8 @@ int main(int argc, char **argv) {
         own_table();
     else if (strcmp(argv[1], "lowest") == 0)
         lowest();
+    else if (strcmp(argv[1], "racing") == 0)
+        racing();
     else if (strcmp(argv[1], "many") == 0)
         many();
     else if (strcmp(argv[1], "exhaust") == 0)
@@ -457,6 +499,11 @@ def fault_D04_thread_with_a_table_of_its_own():
 @case
 def fault_D07_lowest_number_is_the_programs():
     check_numbers("lowest")
+
+
+@case
+def fault_D07_lowest_number_beside_one_that_connects():
+    check_numbers("racing", states=("exited", "ended", "lost"))
 
 
 @case

@@ -9,14 +9,18 @@ import ttlib
 from ttlib import case, check, check_equal, left, run
 
 
-def check_way(program, way, daemon):
+SPAWNS = int(os.environ.get("TT_ROUNDS", 20))
+SPAWNS_SECONDS = 20 + SPAWNS  # each with four processes
+
+
+def check_way(program, way, daemon, seconds=ttlib.SECONDS):
     """As untraced; returns the sessions of the program's own image."""
     folder = ttlib.temp_dir()
-    alone = run([program, way], ttlib.clean_env(), cwd=folder)
+    alone = run([program, way], ttlib.clean_env(), seconds, cwd=folder)
     if alone.returncode == 77:
         raise ttlib.Skip(f"{way}: not allowed here: {alone.stderr.strip()}")
     check_equal(alone.returncode, 5, f"{way} alone: {alone.stderr}")
-    traced = run([program, way], daemon.preload_env({"TT_LOSSLESS": 1}), cwd=folder)
+    traced = run([program, way], daemon.preload_env({"TT_LOSSLESS": 1}), seconds, cwd=folder)
     check_equal(
         (traced.returncode, traced.stdout, traced.stderr), (5, alone.stdout, alone.stderr), way
     )
@@ -73,7 +77,7 @@ static void spawns(void) {
     char *words[] = {"true", NULL};
     int good = 0;
 
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < SPAWNS; i++) {
         posix_spawn_file_actions_t actions;
         pid_t pid;
 
@@ -179,7 +183,7 @@ static void moves(void) {
 }
 
 int main(int argc, char **argv) {
-    alarm(20);
+    alarm(SECONDS);
     churn();
     malloc(40001);
     if (strcmp(argv[1], "spawns") == 0)
@@ -210,17 +214,18 @@ def check_last(daemon, card):
 
 
 def compile_ways():
-    return ttlib.compile_c(WAYS, "-w", "-pthread")
+    flags = f"-DSPAWNS={SPAWNS}", f"-DSECONDS={SPAWNS_SECONDS}"
+    return ttlib.compile_c(WAYS, "-w", "-pthread", *flags)
 
 
 @case
 def fault_C07_spawned_and_piped():
-    with ttlib.Daemon("--history=500") as daemon:
-        (card,) = check_way(compile_ways(), "spawns", daemon)
+    with ttlib.Daemon("--history=500", f"--sessions={4 * SPAWNS + 1}") as daemon:
+        (card,) = check_way(compile_ways(), "spawns", daemon, SPAWNS_SECONDS + 10)
         check_last(daemon, card)
         names = [c["name"] for c in daemon.sessions()]
-        check_equal(names.count("true"), 20, "sessions of true")
-        check(names.count("dash") >= 40, f"{names.count('dash')} sessions of the shell")
+        check_equal(names.count("true"), SPAWNS, "sessions of true")
+        check(names.count("dash") >= 2 * SPAWNS, f"{names.count('dash')} sessions of the shell")
 
 
 STARTS = r"""

@@ -26,24 +26,45 @@ MANY = r"""
 #include <string.h>
 
 static pthread_barrier_t start;
-static int is_at_once;
+static int is_at_once, is_tidy;
 
 static void *work(void *number) {
     if (is_at_once)
         pthread_barrier_wait(&start);
     for (int i = 0; i < 20; i++)
         free(malloc(100));
-    malloc(40001);
+    void *volatile last = malloc(40001);
+    if (is_tidy)
+        free(last);
     return NULL;
 }
 
-/* many once COUNT: all at once; many turn COUNT: one after the other. */
+/* KiB of the process, and its mappings. */
+static void tell_size(void) {
+    char line[512];
+    int maps = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+
+    while (fgets(line, sizeof line, file))
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            printf("%d ", atoi(line + 6));
+    fclose(file);
+    file = fopen("/proc/self/maps", "r");
+    while (fgets(line, sizeof line, file))
+        maps++;
+    fclose(file);
+    printf("%d\n", maps);
+}
+
+/* many once COUNT: all at once; many turn COUNT: one after the other; many tidy COUNT: the same, of
+ * which nothing is left, and it tells its size at half and at the end. */
 int main(int argc, char **argv) {
     int count = atoi(argv[2]);
     pthread_attr_t attributes;
     pthread_t *threads = calloc((size_t)count, sizeof *threads);
 
     is_at_once = strcmp(argv[1], "once") == 0;
+    is_tidy = strcmp(argv[1], "tidy") == 0;
     pthread_barrier_init(&start, NULL, (unsigned)count);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, 64 << 10);
@@ -52,6 +73,8 @@ int main(int argc, char **argv) {
             return 1;
         if (!is_at_once)
             pthread_join(threads[i], NULL);
+        if (is_tidy && (i + 1) % (count / 2) == 0)
+            tell_size();
     }
     for (int i = 0; i < count && is_at_once; i++)
         pthread_join(threads[i], NULL);
@@ -108,6 +131,37 @@ def check_short_threads(count):
 @case
 def fault_B02_short_threads():
     check_short_threads(5000)
+
+
+def check_nothing_grows(count):
+    """Past the threads that have a row of their own: the others have one together. What the process
+    has at half it has at the end; and the daemon has no more than that many rows take."""
+    program = ttlib.compile_c(MANY, "-w", "-pthread")
+    with ttlib.Daemon("--history=1000") as daemon:
+        traced = ttlib.run_traced(
+            [program, "tidy", str(count)], daemon=daemon, timeout=ttlib.SECONDS + count / 100
+        )
+        check_equal(traced.returncode, 5, traced.stderr)
+        fds, kib = len(os.listdir(f"/proc/{daemon.pid}/fd")), peak_of(daemon.pid)
+    half, whole = (tuple(map(int, line.split())) for line in traced.stdout.splitlines()[:2])
+    print(f"# {count} threads: {half} KiB and mappings at half, {whole} at the end; daemon {kib} KiB")
+    check(whole[0] - half[0] < 1024, f"KiB of the process: {half[0]} at half, then {whole[0]}")
+    check(whole[1] - half[1] < 4, f"mappings of the process: {half[1]} at half, then {whole[1]}")
+    check(fds < 40, f"the daemon holds {fds} descriptors")
+    check(kib < 150_000, f"the daemon held {kib} KiB")
+    ttlib.check_exact(traced.export)
+    ttlib.check_books(traced.export)
+    rows = traced.export["threads"]
+    check_between(sum(row["allocations"] for row in rows), 21 * count, 22 * count, "allocations")
+    check(len(rows) <= 65_535, f"{len(rows)} threads have rows")
+    alone = sum(row["allocations"] == 21 for row in rows)
+    check(alone >= min(count, 65_000), f"{alone} threads of 21 blocks")
+
+
+if ROUNDS > 1:
+    ttlib.add_case(
+        "fault_B02_nightly_nothing_grows_with_100000_threads", lambda: check_nothing_grows(100_000)
+    )
 
 
 # ---- B03 ----

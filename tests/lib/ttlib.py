@@ -280,7 +280,7 @@ class Traced:
         self.count = count
 
 
-def run(words, env, **options):
+def run(words, env, seconds=SECONDS, **options):
     """Runs a program that reads nothing; returns the finished process, its output captured."""
     return subprocess.run(
         [str(word) for word in words],
@@ -288,7 +288,7 @@ def run(words, env, **options):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=seconds,
         **options,
     )
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -159,7 +161,7 @@ static void vanish(char *place, size_t len) {
                   place);
 }
 
-#define COROUTINES 200
+#define COROUTINES 1000
 
 static Coroutine coroutines[COROUTINES];
 static pthread_mutex_t locks[COROUTINES];
@@ -395,11 +397,38 @@ static void fault_E07_a_smaller_stack_with_the_cache_of_another(void) {
     munmap(region, 4 * STACK_BYTES);
 }
 
+/* The same in a process whose stack may grow for ever: the kernel then lays out all memory the
+ * other way round, and the thread's own stack has no end that could be known. */
+static void fault_E06_again_with_unlimited_stack(void) {
+    const struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+    pid_t child = fork();
+    int status;
+
+    g_assert_cmpint(child, >=, 0);
+    if (child == 0) {
+        dup2(STDERR_FILENO, STDOUT_FILENO); /* its TAP is not ours */
+        if (setrlimit(RLIMIT_STACK, &unlimited) != 0)
+            _exit(77);
+        execl("/proc/self/exe", "again", "-p", "/stack/fault_E06_wandering_coroutines", "-p",
+              "/stack/fault_E06_stack_remapped_smaller", "-p", "/stack/fault_E07_rbp_anywhere",
+              NULL);
+        _exit(78);
+    }
+    g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+    g_assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        g_test_skip("no unlimited stack is to be had");
+    else
+        g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     support_init();
     g_test_add_func("/stack/fault_E06_wandering_coroutines", fault_E06_wandering_coroutines);
     g_test_add_func("/stack/fault_E06_stack_remapped_smaller", fault_E06_stack_remapped_smaller);
+    g_test_add_func("/stack/fault_E06_again_with_unlimited_stack",
+                    fault_E06_again_with_unlimited_stack);
     g_test_add_func("/stack/fault_E07_rbp_anywhere", fault_E07_rbp_anywhere);
     g_test_add_func("/stack/fault_E07_memory_goes_away", fault_E07_memory_goes_away);
     g_test_add_func("/stack/fault_E07_a_smaller_stack_with_the_cache_of_another",
