@@ -205,6 +205,13 @@ gboolean tt_process_may_have_execed(const TtProcess *process) {
     return stat.start_stack != process->stack_base || strcmp(stat.comm, process->comm) != 0;
 }
 
+/* Is there still memory to be listed? */
+static gboolean has_memory(const char *maps_path) {
+    char byte[2];
+
+    return read_file(maps_path, byte, sizeof byte);
+}
+
 TtImage tt_process_check_image(TtProcess *process, guint64 inode) {
     char path[48];
     g_autofree char *line = NULL;
@@ -226,6 +233,10 @@ TtImage tt_process_check_image(TtProcess *process, guint64 inode) {
     if (maps)
         fclose(maps);
     if (tt_process_has_ended(process))
+        return TT_IMAGE_UNKNOWN;
+    /* Who is being killed loses its memory, and so the list its rest, a while before it has ended.
+     */
+    if (has_lines && !is_found && !has_memory(path))
         return TT_IMAGE_UNKNOWN;
     if (is_found)
         remember_looks(process);

@@ -5,9 +5,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -15,6 +18,7 @@
 
 #include "intake/lanes.h"
 #include "intake/private.h"
+#include "intake/process.h"
 #include "place.h"
 
 static guint count_descriptors(void) {
@@ -540,6 +544,50 @@ static void test_program_asks_for_its_own_export(void) {
     place_close(&place);
 }
 
+#define HELD_BYTES ((gsize)64 << 20)
+
+/* With so many mappings that the list of them takes many reads, one of them the memfd; and with
+ * memory that is not given back at once. */
+static void be_killed(int memory, int ready) {
+    for (int i = 0; i < 400; i++)
+        mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mmap((void *)((guint64)0x7ffe << 32), 4096, PROT_READ, MAP_SHARED, memory, 0);
+    memset(mmap(NULL, HELD_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1,
+           HELD_BYTES);
+    if (write(ready, "x", 1) == 1)
+        for (;;)
+            pause();
+    _exit(1);
+}
+
+/* It has lost its memory before it has ended. */
+static void test_fault_F12_killed_while_its_memory_is_looked_at(void) {
+    for (int round = 0; round < 6; round++) {
+        int memory = memfd_create("lanes", MFD_CLOEXEC), ends[2];
+        struct stat stat;
+        char byte;
+
+        g_assert_cmpint(fstat(memory, &stat) | pipe(ends), ==, 0);
+        pid_t pid = fork();
+        g_assert_cmpint(pid, >=, 0);
+        if (pid == 0)
+            be_killed(memory, ends[1]);
+        g_assert_cmpint(read(ends[0], &byte, 1), ==, 1);
+
+        TtProcess process;
+        tt_process_adopt(&process, (int)syscall(SYS_pidfd_open, pid, 0), pid);
+        g_assert_cmpint(tt_process_check_image(&process, stat.st_ino), ==, TT_IMAGE_SAME);
+        kill(pid, SIGKILL);
+        while (!tt_process_has_ended(&process))
+            g_assert_cmpint(tt_process_check_image(&process, stat.st_ino), !=, TT_IMAGE_OTHER);
+        g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+        tt_process_close(&process);
+        close(memory);
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_log_set_always_fatal(G_LOG_FATAL_MASK);
@@ -561,6 +609,8 @@ int main(int argc, char **argv) {
                     test_fault_G15_silent_ones_do_not_keep_others_out);
     g_test_add_func("/intake-peers/fault_G16_no_descriptors_left",
                     test_fault_G16_no_descriptors_left);
+    g_test_add_func("/intake-peers/fault_F12_killed_while_its_memory_is_looked_at",
+                    test_fault_F12_killed_while_its_memory_is_looked_at);
     g_test_add_func("/intake-peers/marks_and_dormancy", test_marks_and_dormancy);
     g_test_add_func("/intake-peers/mark_in_one_that_inherits_is_refused",
                     test_mark_in_one_that_inherits_is_refused);
