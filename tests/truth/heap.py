@@ -2,8 +2,8 @@
 """A heap, replayed from the log that programs/seeded.c writes: what is alive at each mark, who made
 and ended what, and all sums that follow. Knows nothing of exports."""
 
-import copy
 import dataclasses
+
 
 @dataclasses.dataclass(eq=False)
 class Block:
@@ -12,15 +12,17 @@ class Block:
     tid: int
     site: str
     scope: str
-    number: int  # in order of birth
-    born: tuple  # nanoseconds before and after
     usable: int
+    born: tuple  # nanoseconds before and after
+    birth_turn: int  # what happened in one turn may have happened in any order
     resized_from: object = None  # a Block
     is_inherited: bool = False
     name: tuple = None  # and type
     died: tuple = None
+    death_turn: int = None
     freed_by: int = None
-    is_temporary: bool = False
+    freed_site: str = None
+    next: object = None  # a Block: the next one of its thread
 
 
 class Sums(dict):
@@ -43,10 +45,10 @@ def sums_of(blocks, key):
 class State:
     """What is alive at an instant: by address, the block and what it was called then."""
 
-    def __init__(self, heap):
+    def __init__(self, heap, when):
+        self.when = when
         self.live = dict(heap.live)
         self.names = {addr: block.name for addr, block in heap.live.items()}
-        self.live_bytes = heap.live_bytes
         self.born_count = len(heap.births)
 
     def blocks(self):
@@ -61,89 +63,122 @@ class Heap:
 
     def __init__(self, pid, parent=None):
         self.pid = pid
+        self.parent = parent
         self.live, self.births, self.deaths = {}, [], []
-        self.live_bytes = 0
+        self.turn, self.is_at_once = 0, False
         self.last = {}  # of each thread: its last allocation
-        self.tids, self.resizes, self.highest = set(), 0, 0
-        self.marks, self.peak = {}, None
-        self.entered, self.allocated_in, self.named = Sums(), Sums(), Sums()
-        self.children = []
+        self.tids, self.resizes = set(), 0
+        self.thread_names = {}
+        self.marks = {}
+        self.entered, self.allocated_in = Sums(), Sums()
+        self.named = Sums()  # by the program
+        self.called = Sums()  # all that ever had a name, also from what they were
+        self.children = {}  # by pid: when it was forked
+        self.ends = {}  # and when it was seen to have ended
         self.inherited = []
         if parent:
             self.inherit(parent)
 
     def inherit(self, parent):
         for addr, block in parent.live.items():
-            self.live[addr] = copy.copy(block)
-            self.live[addr].is_inherited = True
-            self.live_bytes += block.size
+            self.live[addr] = dataclasses.replace(block, is_inherited=True, next=None)
         self.inherited = list(self.live.values())
-        self.note_peak()
+        for block in self.inherited:
+            if block.name:
+                self.called.add(block.name, block.size)
 
     # ---- One step each; @when: nanoseconds before and after ----
 
     def birth(self, when, tid, addr, size, site, scope, usable, was=None):
         assert addr not in self.live, f"{addr:#x} is alive"
-        block = Block(addr, size, tid, site, scope, len(self.births), when, usable, was)
+        block = Block(addr, size, tid, site, scope, usable, when, self.turn, was)
+        if tid in self.last:
+            self.last[tid].next = block
         self.live[addr] = self.last[tid] = block
         self.births.append(block)
-        self.live_bytes += size
         if scope != "-":
             self.allocated_in.add(scope, size)
-        if was:
+        if was and was.name:
             block.name = was.name
-        self.note_peak()
+            self.called.add(block.name, size)
 
-    def death(self, when, tid, addr):
+    def death(self, when, tid, addr, site):
         block = self.live.pop(addr)
-        block.died, block.freed_by = when, tid
-        block.is_temporary = self.last.get(block.tid) is block
-        self.live_bytes -= block.size
+        block.died, block.death_turn = when, self.turn
+        block.freed_by, block.freed_site = tid, site
         self.deaths.append(block)
         return block
-
-    def resize(self, when, tid, old, addr, size, site, scope, usable):
-        block = self.death(when, tid, old)
-        self.resizes += 1
-        self.birth(when, tid, addr, size, site, scope, usable, block)
 
     def name(self, at, name, of_type):
         for addr, block in self.live.items():
             if addr <= at < addr + block.size:
                 if block.name != (name, of_type):
                     self.named.add((name, of_type), block.size)
+                    self.called.add((name, of_type), block.size)
                 block.name = (name, of_type)
 
-    def note_peak(self):
-        if self.live_bytes > self.highest:
-            self.highest = self.live_bytes
-            self.peak = State(self)
+    # ---- The log ----
+
+    def steps_of(self, word, tid, when, rest):
+        """What a line of a block tells: steps, each with a moment for it. An address is free before
+        its block's end is over, and a block is there before its birth is: so ordered, no step of
+        a thread comes before one of another's that it followed."""
+        if word == "b":
+            block = int(rest[0], 16), int(rest[1]), *rest[2:4], int(rest[4])
+            yield when[1], lambda: self.birth(when, tid, *block)
+        elif word == "r":
+            self.resizes += 1
+            old, block = int(rest[0], 16), (int(rest[1], 16), int(rest[2]), *rest[3:5], int(rest[5]))
+            was = []
+            yield when[0], lambda: was.append(self.death(when, tid, old, rest[3]))
+            yield when[1], lambda: self.birth(when, tid, *block, *was)
+        elif word == "d":
+            yield when[0], lambda: self.death(when, tid, int(rest[0], 16), rest[1])
+        elif word == "v":
+            yield when[1], lambda: self.name(int(rest[0], 16), rest[1], rest[2])
 
     def read(self, log):
         """Does what a log tells. Yields the pid of each child, when the heap is as it was at the
         fork."""
+        at_once = None
         for line in log.read_text().splitlines():
             word, tid, *rest = line.split()
             tid, when, rest = int(tid), (int(rest[-2]), int(rest[-1])), rest[:-2]
-            if word in "brd":
-                self.tids.add(tid)
-            if word == "b":
-                self.birth(when, tid, int(rest[0], 16), int(rest[1]), *rest[2:4], int(rest[4]))
-            elif word == "r":
-                numbers = int(rest[0], 16), int(rest[1], 16), int(rest[2])
-                self.resize(when, tid, *numbers, *rest[3:5], int(rest[5]))
-            elif word == "d":
-                self.death(when, tid, int(rest[0], 16))
-            elif word == "v":
-                self.name(int(rest[0], 16), rest[1], rest[2])
+            if word in "brdvslm":
+                self.acted = when
+            if word in "brdv":
+                if word != "v":
+                    self.tids.add(tid)
+                steps = list(self.steps_of(word, tid, when, rest))
+                if at_once is not None:
+                    at_once += steps
+                    continue
+                for _, step in steps:
+                    step()
+                self.turn += 1
+            elif word == "(":
+                at_once = []
+            elif word == ")":
+                for _, step in sorted(at_once, key=lambda step: step[0]):
+                    step()
+                at_once = None
+                self.turn += 1
+            elif word == "o":
+                self.begun, self.ahead = when, (int(rest[0]), int(rest[1]))
+            elif word == "n":
+                self.thread_names[tid] = rest[0]
             elif word == "s":
                 self.entered.add(rest[0], 0)
             elif word == "m":
-                self.marks[rest[0]] = State(self)
+                self.marks[rest[0]] = State(self, when)
             elif word == "c":
-                self.children.append(int(rest[0]))
+                self.children[int(rest[0])] = when
                 yield int(rest[0])
-        self.end = State(self)
+            elif word == "w":
+                self.ends[int(rest[0])] = when
+            elif word == "e":
+                self.status = int(rest[0])
+        self.end = State(self, when)
 
 
 def read_family(log, pid, parent=None):

@@ -6,23 +6,35 @@ the end, of marks and of the peak, and each diff, equals the program's own log i
 TT_SEED=FIRST TT_SEEDS=COUNT choose others than the suite's; of a seed that failed these are told.
 """
 
+import collections
+import datetime
 import json
 import os
 import random
+import time
 from concurrent import futures
 
 import heap
+import moments
 import ttlib
-from ttlib import check, check_equal
+from ttlib import check, check_between, check_equal
 
 STEPS = 300
+LONG, LONG_EVERY = 3000, 50  # more than a timeline has points, of one seed in so many
 SEED = int(os.environ.get("TT_SEED", 1))
 SEEDS = int(os.environ.get("TT_SEEDS", 50))
 OF_A_CASE = 25
+THREADS = 6
+LATE_NS = 1_000_000  # by which a session's date may be read after the stamp that it begins at
+OF_NAME = ("named_blocks", "cumulative_bytes", "live_blocks", "live_bytes")
+OF_TYPE = ("cumulative_blocks", "cumulative_bytes", "live_blocks", "live_bytes")
+AT_BIRTH = (
+    *("ptr", "address", "size", "usable_size", "timestamp_alloc", "born_ns", "thread_id", "scope"),
+    *("resized_from", "inherited"),
+)
 TYPES = {"-": None, "N": "Node *", "s": "std::vector<int>"}
-WAYS = ("by_malloc", "by_calloc", "by_alignment", "by_realloc")
-# What the loader has for a thread is not in the log: by so much the peak of all may be elsewhere.
-FOREIGN_BYTES = 8192
+WAYS = ("by_malloc", "by_calloc", "by_alignment", "by_realloc", "by_free")
+ROOTS = ("main", "work")  # where the program's own functions begin
 
 
 class Told:
@@ -33,9 +45,9 @@ class Told:
         self.sites = {}
         for stack in export["stacks"]:
             names = [frame["function"] for frame in stack["frames"]]
-            for way in WAYS:
-                if way in names:
-                    self.sites[stack["id"]] = f"{way}/{names.count(way) - 1}"
+            if names and names[0] in WAYS:
+                ends = [i + 1 for i, name in enumerate(names) if name in ROOTS]
+                self.sites[stack["id"]] = "<".join(names[: ends[-1] if ends else None])
 
     def ours(self, key):
         return [row for row in self.export[key] if row["stack"] in self.sites]
@@ -58,7 +70,7 @@ class Told:
 
 
 def check_block(row, block, told, name):
-    """All that the log knows of a block, whenever it is asked."""
+    """All that the log knows of a block, whenever it is asked, but for times."""
     name, declared = name or (None, "-")
     want = {
         "ptr": block.addr,
@@ -72,7 +84,7 @@ def check_block(row, block, told, name):
         "scope": None if block.scope == "-" else block.scope,
         "inherited": block.is_inherited,
     }
-    check_equal({key: row.get(key, False) for key in want}, want, f"block {row['id']}")
+    check_equal({key: row[key] for key in want}, want, f"block {row['id']}")
     check_equal(told.sites[row["stack"]], block.site, f"site of block {row['id']}")
 
 
@@ -83,23 +95,17 @@ def check_chain(rows, blocks):
         check_equal(row["resized_from"], ids.get(block.resized_from), f"{row} was resized from")
 
 
-def check_live(told, state, *, has_names=True):
-    # Inherited blocks get their ids in no order that a log knows.
-    rows = sorted(
-        told.ours("active_allocations"),
-        key=lambda row: (not row["inherited"], row["ptr"] if row["inherited"] else row["id"]),
-    )
-    blocks = sorted(
-        state.blocks(),
-        key=lambda block: (
-            not block.is_inherited,
-            block.addr if block.is_inherited else block.number,
-        ),
-    )
-    check_equal([row["ptr"] for row in rows], [block.addr for block in blocks], "what is alive")
+def check_live(told, state):
+    """Returns the rows and their blocks."""
+    rows = told.ours("active_allocations")
+    check_equal({row["ptr"] for row in rows}, set(state.live), "what is alive")
+    check_equal(len(rows), len(state.live), "addresses differ")
+    blocks = [state.live[row["ptr"]] for row in rows]
     for row, block in zip(rows, blocks):
-        check_block(row, block, told, state.names[block.addr] if has_names else row_name(row))
+        check_block(row, block, told, state.names[block.addr])
         check_equal((row["died_ns"], row["freed_by_thread"]), (None, None), f"{row} lives")
+        check_equal(row["timestamp_dealloc"], None, f"{row} lives")
+        check("freed_stack" not in row, f"{row} lives")
     return rows, blocks
 
 
@@ -108,43 +114,97 @@ def row_name(row):
     return (row["var_name"], letters[row["type_name"]]) if row["var_name"] else None
 
 
-def check_dead(told, story):
-    rows = told.ours("freed_allocations")
-    check_equal(
-        [row["ptr"] for row in rows], [block.addr for block in story.deaths], "order of deaths"
-    )
-    for row, block in zip(rows, story.deaths):
+def check_dead(told, story, has_free_stacks):
+    """At each address one block was born after the other, whatever other threads did. (A block that
+    a realloc moves counts until that is over, though another may be at its address by then.)"""
+    rows, at = told.ours("freed_allocations"), {}
+    for block in story.inherited + story.births:
+        if block.died:
+            at.setdefault(block.addr, []).append(block)
+    of_row = {}
+    for row in sorted(rows, key=lambda row: row["id"]):
+        check(at.get(row["ptr"]), f"{row} did not die")
+        of_row[row["id"]] = at[row["ptr"]].pop(0)
+    check_equal(len(rows), len(story.deaths), "deaths")
+    blocks = [of_row[row["id"]] for row in rows]
+    turns = [block.death_turn for block in blocks]
+    check_equal(turns, sorted(turns), "order of deaths")
+    for row, block in zip(rows, blocks):
         check_block(row, block, told, block.name)
         check_equal(row["freed_by_thread"], block.freed_by, f"who freed block {row['id']}")
+        site = told.sites[row["freed_stack"]] if "freed_stack" in row else None
+        check_equal(site, block.freed_site if has_free_stacks else None, f"{row} was freed at")
+    return rows, blocks
+
+
+def check_times(export, story, pairs):
+    """@pairs: rows and their blocks"""
+    axis, dates = moments.Axis(), moments.Dates()
+    for row, block in pairs:
         if block.is_inherited:
             check_equal(row["born_ns"], 0, f"{row} is as old as the session")
-            continue
-        lived = row["died_ns"] - row["born_ns"]
-        # The clock and the stamps are calibrated against each other, to a thousandth.
-        most = block.died[1] - block.born[0]
-        least = block.died[0] - block.born[1]
-        slack = 2000 + most // 500
-        check(least - slack <= lived <= most + slack, f"{row} lived {lived} of {least} … {most}")
-    return rows, story.deaths
+            check_date(row["timestamp_alloc"], block.born, story.ahead, f"birth of {row}")
+        else:
+            axis.add(row["born_ns"], block.born, f"birth of {row}")
+            dates.add(row["timestamp_alloc"], row["born_ns"])
+        if block.died:
+            axis.add(row["died_ns"], block.died, f"death of {row}")
+            dates.add(row["timestamp_dealloc"], row["died_ns"])
+    for row in export["marks"]:
+        axis.add(row["t_ns"], story.marks[row["name"]].when, f"mark {row}")
+    axis.check()
+    dates.check(axis, story.ahead, LATE_NS)
+    return axis
+
+
+def check_date(epoch_ms, when, ahead, what):
+    """Of one date, which is cut to a millisecond: most are held together, by Dates."""
+    check_between(
+        epoch_ms,
+        (when[0] + ahead[0] - LATE_NS) // 1_000_000,
+        (when[1] + ahead[1] + LATE_NS) // 1_000_000,
+        what,
+    )
 
 
 # ---- Sums ----
 
 
-def check_sites(told, story):
+def is_temporary(block, told_of):
+    """Whether its thread had no other block before its end; None: nobody can tell.
+
+    @told_of: rows by block, for what happened at once"""
+    after = block.next
+    if block.is_inherited:
+        return False
+    if after is None or after.resized_from is block:
+        return True
+    if block.death_turn != after.birth_turn:
+        return block.death_turn < after.birth_turn
+    died, born = told_of[block]["died_ns"], told_of[after]["born_ns"]
+    return None if died == born else died < born
+
+
+def check_sites(told, story, pairs):
     born = heap.sums_of(story.births, lambda block: block.site)
     dead = heap.sums_of(story.deaths, lambda block: block.site)
     check_equal(told.by_site("cumulative_count", "cumulative_size"), born, "born by site")
     check_equal(told.by_site("freed_count", "freed_size"), dead, "freed by site")
-    temporary = heap.sums_of(
-        [block for block in story.deaths if block.is_temporary], lambda block: block.site
-    )
+    inherited = heap.sums_of(story.inherited, lambda block: block.site)
+    check_equal(told.by_site("inherited_count", "inherited_size"), inherited, "inherited by site")
+    live = heap.sums_of(story.end.blocks(), lambda block: block.site)
+    check_equal(told.by_site("count", "total_size"), live, "alive by site")
+    told_of = {block: row for row, block in pairs}
+    least, doubtful = collections.Counter(), collections.Counter()
+    for block in story.deaths:
+        temporary = is_temporary(block, told_of)
+        least[block.site] += temporary is True
+        doubtful[block.site] += temporary is None
     got = told.by_site("temporary_count", "temporary_count")
-    check_equal(
-        {site: count for site, (count, _) in got.items()},
-        {site: count for site, (count, _) in temporary.items()},
-        "temporary by site",
-    )
+    check(set(got) <= set(least), "sites of temporary blocks")
+    for site, count in least.items():
+        count_told = got.get(site, (0, 0))[0]
+        check_between(count_told, count, count + doubtful[site], f"temporary at {site}")
     sites = told.export["allocation_hotspots"]
     check_equal(
         told.export["temporary_allocations"], sum(s["temporary_count"] for s in sites), "temporary"
@@ -190,32 +250,37 @@ def check_threads(told, story):
         left = [b.size for b in story.end.blocks() if b.tid == tid and not b.is_inherited]
         left += [row["size"] for row in births if row["thread_id"] == tid and not row["died_ns"]]
         want = [len(born), sum(born), len(dead), sum(dead), len(left), sum(left)]
-        keys = ("allocations", "allocated", "frees", "freed", "live_blocks", "live_bytes")
+        want.append(story.thread_names[tid])
+        keys = ("allocations", "allocated", "frees", "freed", "live_blocks", "live_bytes", "name")
         check_equal([rows[tid][key] for key in keys], want, f"thread {tid}")
 
 
 def check_names(told, story):
     live = heap.sums_of([b for b in story.end.blocks() if b.name], lambda block: block.name)
-    got = {}
+    got, types = {}, {}
     for row in told.export["variables"]:
         name = row_name({"var_name": row["name"], "type_name": row["type"]})
-        figures = (row["named_blocks"], row["live_blocks"], row["live_bytes"])
-        if any(figures):  # else it is a name of blocks that were inherited
+        figures = [row[key] for key in OF_NAME]
+        check_equal((row["file"], row["line"], row["function"]), (None, None, None), "tt_track")
+        check_equal(row["type_source"], "declared" if row["type"] else None, "source of a type")
+        if any(figures):  # else none of the parent's blocks that had it was inherited
             got[name] = figures
+    none = (0, 0)
     want = {
-        name: (story.named.get(name, (0, 0))[0], *live.get(name, (0, 0)))
-        for name in story.named.keys() | live.keys()
+        name: [story.named.get(name, none)[0], called, *live.get(name, none)]
+        for name, (_, called) in story.called.items()
     }
     check_equal(got, want, "variables")
-    by_type = heap.sums_of(
-        [b for b in story.end.blocks() if b.name and TYPES[b.name[1]]], lambda b: TYPES[b.name[1]]
-    )
+    for name, figures in want.items():
+        of_type = TYPES[name[1]]
+        if of_type:
+            types[of_type] = list(map(sum, zip(types.get(of_type, [0] * 4), figures)))
     got = {
-        row["type"]: (row["live_blocks"], row["live_bytes"])
+        row["type"]: [row[key] for key in OF_TYPE]
         for row in told.export["memory_by_type"]
-        if row["live_blocks"] > 0
+        if any(row[key] for key in OF_TYPE)
     }
-    check_equal(got, by_type, "types")
+    check_equal(got, types, "types")
 
 
 def check_scopes(told, story):
@@ -230,6 +295,9 @@ def check_scopes(told, story):
                 born.add(row["scope"], row["size"])
             if row["died_ns"] is None:
                 live.add(row["scope"], row["size"])
+    for row in told.export["scopes"]:
+        around, _, name = row["scope"].rpartition("/")
+        check_equal((row["parent"], row["name"]), (around or None, name), f"{row}")
     got = {
         row["scope"]: (
             row["entered"],
@@ -250,52 +318,99 @@ def check_scopes(told, story):
 # ---- A session ----
 
 
-def check_end(export, story, count):
-    """@count: of the counter, or None for a child, which it does not count"""
+def check_process(export, story, axis, family, seen_ns):
+    """@family: exports, by pid; @seen_ns: when it had ended, if nobody else says so"""
+    process, pid = export["process"], story.pid
+    parent = family[story.parent.pid]["process"] if story.parent else None
+    want = {
+        "pid": pid,
+        "own_pid": pid,
+        "parent_session": parent and parent["session"],
+        "exe": str(PROGRAM),
+        "state": "exited",
+        "exit_status": story.status,
+        "signal": None,
+    }
+    check_equal({key: process[key] for key in want}, want, "process")
+    relatives = [(child, "child") for child in story.children]
+    relatives += [(story.parent.pid, "parent")] if parent else []
+    want = [(family[who]["process"]["session"], who, str(PROGRAM), how) for who, how in relatives]
+    keys = ("session", "pid", "exe", "relation")
+    got = [tuple(row[key] for key in keys) for row in process["related"]]
+    check_equal(sorted(got), sorted(want), "relatives")
+    check_instant(export, "now", process["duration_ns"], "present")
+    ended = story.parent.ends[pid][1] if parent else seen_ns
+    axis.add(process["duration_ns"], (story.acted[0], ended), "the end")
+    axis.check()
+    begun = axis.first[0], axis.last[0]
+    untraced = export["completeness"]["untraced_before_ns"]
+    forked = story.parent.children[pid][0] if parent else begun[1]
+    check_between(untraced, 0, begun[1] - forked, "untraced before")
+    check_rfc3339(process["start_time"], begun, story.ahead, "start_time")
+    ended = [at + process["duration_ns"] for at in begun]
+    check_rfc3339(export["timestamp"], ended, story.ahead, "timestamp")
+
+
+def check_rfc3339(text, when, ahead, what):
+    date = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    check_date(round(date.timestamp() * 1000), when, ahead, what)
+
+
+def check_instant(export, kind, t_ns, source, mark=None):
+    want = {"kind": kind, "mark": mark, "t_ns": t_ns, "source": source}
+    check_equal(export["instant"], want, "instant")
+
+
+def check_completeness(export, is_child):
+    completeness = export["completeness"]
+    # The program has them wait at a fork, which nobody but itself can know.
+    known = ("Other threads of the parent ran at the fork", "The parent's books were not exact")
+    if is_child:
+        doubts = [doubt for doubt in completeness["doubts"] if not doubt.startswith(known)]
+        completeness = {**completeness, "exact": True, "doubts": doubts}
+    ttlib.check_exact({"completeness": completeness})
+    for key in ("history_dropped", "truncated_stacks", "sample_bytes", "shed_blocks"):
+        check_equal(completeness[key], 0, key)
+    check_equal((completeness["unlisted_blocks"], completeness["unlisted_bytes"]), (0, 0))
+    check_equal((completeness["symbols_failure"], export["sampling"]), (None, None))
+
+
+def check_end(export, story, has_free_stacks):
+    """Returns when it began, and what was alive when."""
     told = Told(export)
     ttlib.check_books(export)
-    completeness = export["completeness"]
-    check_equal(completeness["history_dropped"], 0, "dropped from the history")
-    if count:
-        ttlib.check_exact(export)
-    else:
-        # The program has them wait at a fork, which nobody but itself can know.
-        known = ("Other threads of the parent ran at the fork", "The parent's books were not exact")
-        doubts = [doubt for doubt in completeness["doubts"] if not doubt.startswith(known)]
-        ttlib.check_exact(
-            {"completeness": {**completeness, "exact": True, "doubts": doubts}}
-        )
-    if count:
-        ttlib.check_counted(export, count)
+    check_completeness(export, story.parent)
     check_equal(export["reallocations"], story.resizes, "reallocations")
     loaders = sum(row["inherited"] for row in told.foreign())
     check_equal(export["inherited_blocks"], len(story.inherited) + loaders, "inherited")
     live_rows, live = check_live(told, story.end)
-    dead_rows, dead = check_dead(told, story)
+    dead_rows, dead = check_dead(told, story, has_free_stacks)
     rows, blocks = live_rows + dead_rows, live + dead
     check_chain(rows, blocks)
-    by_number = sorted(zip(rows, blocks), key=lambda pair: pair[1].number)
-    ids = [row["id"] for row, block in by_number if not block.is_inherited]
-    check_equal(ids, sorted(set(ids)), "ids are in order of birth")
-    check_sites(told, story)
+    pairs = sorted(zip(rows, blocks), key=lambda pair: pair[0]["id"])
+    turns = [block.birth_turn for _, block in pairs if not block.is_inherited]
+    check_equal(turns, sorted(turns), "ids are in order of birth")
+    check_equal([row["name"] for row in export["marks"]], list(story.marks), "marks")
+    axis = check_times(export, story, pairs)
+    check_sites(told, story, pairs)
     check_threads(told, story)
     check_names(told, story)
     check_scopes(told, story)
-    check_equal([row["name"] for row in export["marks"]], list(story.marks), "marks")
-    children = {r["pid"] for r in export["process"]["related"] if r["relation"] == "child"}
-    check_equal(children, set(story.children), "children")
+    alive = moments.moments_of(export)
+    moments.check_timeline(export, alive)
+    return axis, alive
 
 
 def check_mark(export, story, name):
     told, state = Told(export), story.marks[name]
     ttlib.check_books_at(export)
-    check_equal(export["instant"]["source"], "kept", f"the state at {name}")
     check_live(told, state)
     want = heap.sums_of(state.blocks(), lambda block: block.site)
     check_equal(told.by_site("count", "total_size"), want, f"alive at {name}")
     born = heap.sums_of(story.births[: state.born_count], lambda block: block.site)
     check_equal(told.by_site("cumulative_count", "cumulative_size"), born, f"born by {name}")
     (mark,) = [row for row in export["marks"] if row["name"] == name]
+    check_instant(export, "mark", mark["t_ns"], "kept", name)
     check_equal(
         (mark["live_blocks"], mark["live_bytes"]),
         (export["total_allocations"], export["total_allocated"]),
@@ -303,22 +418,31 @@ def check_mark(export, story, name):
     )
 
 
-def check_peak(export, end, story):
-    """Of what the log knows; the whole is the counter's. The loader's blocks may have put the peak
-    at another moment, at which about as much was alive."""
-    if story.peak is None:
-        return
-    told = Told(export)
-    ours = sum(size for _, size in told.by_site("count", "total_size").values())
-    ttlib.check_between(ours, story.highest - FOREIGN_BYTES, story.highest, "bytes at the peak")
-    check_equal(export["total_allocated"], export["peak_bytes"], "bytes at the peak")
+def check_peak(export, end, alive):
+    """What was alive at it, as it is known of each block."""
+    told, told_end = Told(export), Told(end)
+    must, may = moments.check_peak(end, alive)
+    rows = {row["id"]: row for row in export["active_allocations"]}
+    check(must <= rows.keys() <= may, f"{must - rows.keys()} and {rows.keys() - may}, at the peak")
     check_equal(
-        Told(end).by_site("peak_count", "peak_size"),
+        (export["total_allocated"], export["total_allocations"]),
+        (end["peak_bytes"], end["peak_blocks"]),
+        "at the peak",
+    )
+    check_instant(export, "peak", end["peak_ns"], "led_back")
+    for row in end["active_allocations"] + end["freed_allocations"]:
+        at_peak = rows.get(row["id"])
+        if at_peak:
+            for key in AT_BIRTH:
+                check_equal(at_peak[key], row[key], f"{key} of block {row['id']} at the peak")
+            sites = told.sites.get(at_peak["stack"]), told_end.sites.get(row["stack"])
+            check_equal(*sites, f"site of block {row['id']} at the peak")
+            check_equal(at_peak["died_ns"], None, f"block {row['id']} lives at the peak")
+    check_equal(
+        told_end.by_site("peak_count", "peak_size"),
         told.by_site("count", "total_size"),
         "the sites' shares of the peak",
     )
-    if ours == story.highest:
-        check_live(told, story.peak, has_names=False)
 
 
 def check_diff(diff, before, after):
@@ -335,9 +459,9 @@ def ask(daemon, *words):
     return json.loads(result.stdout)
 
 
-def check_instants(daemon, story, end, draw):
-    """@end: the export of the session as it ended"""
-    check_peak(ask(daemon, "export", story.pid, "--at=peak"), end, story)
+def check_instants(daemon, story, end, alive, draw):
+    """@end: the export of the session as it ended; @alive: what was when"""
+    check_peak(ask(daemon, "export", story.pid, "--at=peak"), end, alive)
     if story.marks:
         name = draw.choice(list(story.marks))
         check_mark(ask(daemon, "export", story.pid, f"--at={name}"), story, name)
@@ -350,26 +474,45 @@ def forget_usable(story):
         block.usable = None
 
 
+def at_once_bytes(story):
+    """What calls of other threads may have been made of, at any one time."""
+    turns = collections.Counter(block.birth_turn for block in story.births)
+    sizes = [block.size for block in story.births if turns[block.birth_turn] > 1]
+    return sum(sorted(sizes)[-THREADS:])
+
+
 def run(daemon, seed):
-    """One program, with the children that it has. Every other one tells usable sizes."""
+    """One program, with the children that it has. Every other one tells usable sizes, and of those
+    and the others every other one where blocks were freed."""
     folder = ttlib.temp_dir()
-    env = {"LD_PRELOAD": ttlib.LIBTTCOUNT, "TTCOUNT_OUT": folder / "count.%p"}
-    result = daemon.ctl(
-        *("run", f"--json={folder / 'export.%p'}", "--", PROGRAM, folder / "log", seed, STEPS),
-        env=env | {"TT_USABLE_SIZES": seed % 2},
-    )
-    check_equal(result.returncode, 0, f"the program's status; {result.stderr}")
+    has_usable, has_free_stacks = seed % 2, seed // 2 % 2
+    env = {
+        "LD_PRELOAD": ttlib.LIBTTCOUNT,
+        "TTCOUNT_OUT": folder / "count.%p",
+        "TT_USABLE_SIZES": has_usable,
+        "TT_FREE_STACKS": has_free_stacks,
+    }
+    steps = STEPS if seed % LONG_EVERY else LONG
+    words = (PROGRAM, folder / "log", seed, steps)
+    result = daemon.ctl("run", f"--json={folder / 'export.%p'}", "--", *words, env=env)
+    seen_ns = time.monotonic_ns()
     family = heap.read_family(folder / "log", int(result.stdout))
+    check_equal(result.returncode, family[0].status, f"the program's status; {result.stderr}")
+    exports = {story.pid: ttlib.read_json(folder / f"export.{story.pid}") for story in family}
     draw = random.Random(seed)
     chosen = draw.choice(family)
     for story in family:
-        if seed % 2 == 0:
+        end = exports[story.pid]
+        if not has_usable:
             forget_usable(story)
-        end = ttlib.read_json(folder / f"export.{story.pid}")
-        count = folder / f"count.{story.pid}"
-        check_end(end, story, ttlib.read_count(count) if story is family[0] else None)
+        axis, alive = check_end(end, story, has_free_stacks)
+        check_process(end, story, axis, exports, seen_ns)
+        check_equal(end["process"]["command_line"], list(map(str, words)), "command line")
+        if story is family[0]:
+            count = ttlib.read_count(folder / f"count.{story.pid}")
+            ttlib.check_counted(end, count, at_once_bytes(story))
         if story is chosen:
-            check_instants(daemon, story, end, draw)
+            check_instants(daemon, story, end, alive, draw)
 
 
 def try_seeds(seeds):
