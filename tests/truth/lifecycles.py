@@ -73,6 +73,30 @@ def freeing_thread_and_stack_are_known():
 
 
 @ttlib.case
+def who_tells_where_a_block_was_freed():
+    """Under its death, as under its birth: the functions, the innermost first, with their thread."""
+    for asked in (False, True):
+        with ttlib.Daemon() as daemon:
+            result = ttlib.run([PROGRAM], daemon.preload_env({"TT_FREE_STACKS": int(asked)}))
+            main, other = result.stdout.split()[:2]
+            daemon.wait_for_state(int(main), "exited", "ended")
+            block = blocks_of(daemon.export(main), "handing_over")[-1]
+            text = daemon.ctl("who", main, hex(block["ptr"])).stdout
+        (story,) = [part for part in text.split("\n\n") if f"block {block['id']}," in part]
+        lines = [line.split() for line in story.splitlines()]
+        births = [i for i, line in enumerate(lines) if line[0] == "born"]
+        deaths = [i for i, line in enumerate(lines) if line[0] == "died"]
+        check_equal((len(births), len(deaths)), (1, 1), story)
+        for (at,), tid, chain in (
+            (births, main, ["handing_over", "main"]),
+            (deaths, other, ["freeing_elsewhere", "other"] if asked else []),
+        ):
+            check_equal(lines[at][3:5], ["thread", tid], story)
+            end = next((i for i in births + deaths if i > at), len(lines))
+            check_equal([line[0] for line in lines[at + 1 : end]], chain, story)
+
+
+@ttlib.case
 def lifetimes_are_within_what_the_program_measured():
     export, (_, _, shortest, longest) = run()
     (site,) = sites_of(export, "waiting")
