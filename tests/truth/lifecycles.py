@@ -96,6 +96,32 @@ def who_tells_where_a_block_was_freed():
             check_equal([line[0] for line in lines[at + 1 : end]], chain, story)
 
 
+def line_of(text):
+    """Of the one line of the program that is so."""
+    source = (ttlib.SOURCE / "tests" / "truth" / "programs" / "lifecycles.c").read_text()
+    (number,) = [i for i, line in enumerate(source.splitlines(), 1) if line.strip() == text]
+    return number
+
+
+@ttlib.case
+def sites_and_frames_tell_their_lines():
+    export, _ = run()
+    for function, line in (
+        ("temporary", "void *volatile ptr = malloc(100);"),
+        ("handing_over", "kept[i] = malloc(300);"),
+        ("waiting", "waited[i] = malloc(777);"),
+    ):
+        (site,) = sites_of(export, function)
+        inner, outer = ttlib.frames_of(export, site["stack"])[:2]
+        for told in (site, inner):
+            check_equal((told["function"], told["line"]), (function, line_of(line)), f"{told}")
+        call = ("main", line_of(f"{function}();"))
+        check_equal((outer["function"], outer["line"]), call, f"{outer}")
+        for told in (site, inner, outer):
+            check_equal(told["file"].rpartition("/")[2], "lifecycles.c", f"{told}")
+        check_equal((inner["inlined"], outer["inlined"]), (False, False), "noinline")
+
+
 @ttlib.case
 def lifetimes_are_within_what_the_program_measured():
     export, (_, _, shortest, longest) = run()
