@@ -20,7 +20,7 @@ import ttlib
 from ttlib import check, check_between, check_equal
 
 STEPS = 300
-LONG, LONG_EVERY = 3000, 100  # more than a timeline has points, of one seed in so many
+LONG, LONG_EVERY = 3000, 50  # more than a timeline has points, of one seed in so many
 SEED = int(os.environ.get("TT_SEED", 1))
 SEEDS = int(os.environ.get("TT_SEEDS", 50))
 OF_A_CASE = 25
