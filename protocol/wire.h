@@ -13,7 +13,7 @@
 #endif
 
 #define TT_WIRE_MAJOR 1 /* another major: the peers refuse each other, naming both */
-#define TT_WIRE_MINOR 3 /* a newer minor only adds records and fields */
+#define TT_WIRE_MINOR 4 /* a newer minor only adds records and fields */
 
 #define TT_MESSAGE_MAGIC 0x31525454u /* "TTR1" */
 #define TT_MESSAGE_MAX 65536u        /* bytes of one message, head included */
