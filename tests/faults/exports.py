@@ -32,6 +32,8 @@ int main(int argc, char **argv) {
 
 
 # Four threads at full speed, until a byte comes; each has some blocks of its own at any moment.
+EXPORTS = int(os.environ.get("TT_EXPORTS") or 6)  # at once
+
 BUSY = r"""
 #include <pthread.h>
 #include <stdatomic.h>
@@ -350,7 +352,7 @@ def fault_J08_exports_at_full_speed():
         process.stdin.flush()
         process.stdout.read(1)
         # Half of now, which is another instant for each; half of one mark.
-        files = [folder / f"{i}.json" for i in range(20)]
+        files = [folder / f"{i}.json" for i in range(EXPORTS)]
         exports = [
             subprocess.Popen(
                 [

@@ -212,7 +212,7 @@ def fault_H01_what_is_not_told_is_counted_lost():
     check_told_and_lost(None)
 
 
-@case
+@often
 def fault_H01_what_is_not_told_is_counted_lost_with_a_journal():
     check_told_and_lost(ttlib.temp_dir() / "journal")
 

@@ -137,7 +137,7 @@ def read_chunk(reader):
 
 def read_message(reader):
     assert reader.number(4).to_bytes(4, "little") == b"TTR1"
-    assert (reader.number(1), reader.number(1), reader.number(2)) == (1, 3, 0)
+    assert (reader.number(1), reader.number(1), reader.number(2)) == (1, 4, 0)
     while reader.at < len(reader.bytes):
         read_record(reader)
 
