@@ -35,10 +35,12 @@ static inline int tt_sys_getpid(void) { return (int)TT_SYS0(SYS_getpid); }
 static inline uint32_t tt_sys_gettid(void) { return (uint32_t)TT_SYS0(SYS_gettid); }
 static inline void tt_sys_yield(void) { TT_SYS0(SYS_sched_yield); }
 
-/* Waits for another thread, a little longer from the fiftieth round on: a nap lets one of lower
- * priority get on, where yielding goes to equals alone (SCHED_FIFO). */
+/* Waits for another thread, a little longer each time from the fiftieth round on: a nap lets one of
+ * lower priority get on, where yielding goes to equals alone (SCHED_FIFO). Naps grow to 3 ms, or
+ * hundreds who wait would wake so often that the one that they wait for hardly runs. */
 static inline void tt_sys_wait_a_little(unsigned round) {
-    struct timespec nap = {.tv_nsec = 100000};
+    unsigned naps = round < 50 ? 0 : round - 50;
+    struct timespec nap = {.tv_nsec = 100000 << (naps < 5 ? naps : 5)};
 
     if (round < 50)
         tt_sys_yield();

@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
 
 
 # Four threads at full speed, until a byte comes; each has some blocks of its own at any moment.
-EXPORTS = int(os.environ.get("TT_EXPORTS") or 6)  # at once
+AT_ONCE = int(os.environ.get("TT_EXPORTS") or 6)
 
 BUSY = r"""
 #include <pthread.h>
@@ -352,7 +352,7 @@ def fault_J08_exports_at_full_speed():
         process.stdin.flush()
         process.stdout.read(1)
         # Half of now, which is another instant for each; half of one mark.
-        files = [folder / f"{i}.json" for i in range(EXPORTS)]
+        files = [folder / f"{i}.json" for i in range(AT_ONCE)]
         exports = [
             subprocess.Popen(
                 [
