@@ -70,6 +70,23 @@ static void leave(TtThread *used, uintptr_t was) {
         tt_lanes_release_side(used);
 }
 
+/* The same, with the hook's frame at work in it; @ret_was is for end(). */
+static TtThread *begin(TtThread *thread, uintptr_t frame, uintptr_t *ret_was) {
+    TtThread *used = enter(thread, frame);
+
+    if (used == NULL)
+        return NULL;
+    *ret_was = used->busy_frame;
+    used->busy_frame = frame;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    return used;
+}
+
+static void end(TtThread *used, uintptr_t was) {
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    leave(used, was);
+}
+
 /* A record of the lane's open reallocation; without it the daemon does not know how that ended. */
 #define TELL(used, name, Name)                                                                     \
     do {                                                                                           \
@@ -116,13 +133,11 @@ static void tell_usable(TtThread *thread, TtThread *used, uint64_t addr) {
 /* Of a lane's first block that is left out: from here on frees of unknown blocks are none of the
  * program's faults. */
 static void tell_pause(TtThread *thread, uint64_t cfa) {
-    TtThread *used = enter(thread, cfa);
+    uintptr_t was;
+    TtThread *used = begin(thread, cfa, &was);
 
     if (used == NULL)
         return;
-    uintptr_t was = used->busy_frame;
-    used->busy_frame = cfa;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     TtRecordPause record = {.stamp = tt_clock_stamp()};
     if (tt_lane_reserve(used, 32)) {
         used->at += tt_encode_pause(used->at, 32, &record);
@@ -131,8 +146,7 @@ static void tell_pause(TtThread *thread, uint64_t cfa) {
     } else {
         tt_lane_drop(used); /* the next one tells */
     }
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    leave(used, was);
+    end(used, was);
 }
 
 /* A pause leaves out what is new. A block that was told is told on when it is resized: its end has
@@ -157,18 +171,15 @@ static void record_birth(TtThread *thread, TtKind kind, uint64_t addr, uint64_t 
         (kind = sample_birth(thread, kind, addr, size)) == TT_KIND_CHUNK_END)
         return;
 
-    TtThread *used = enter(thread, cfa);
+    uintptr_t was;
+    TtThread *used = begin(thread, cfa, &was);
     if (used == NULL)
         return;
-    uintptr_t was = used->busy_frame;
-    used->busy_frame = cfa;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (kind == TT_KIND_RECORD)
         TELL(used, realloc_left, ReallocLeft);
     else if (tt_record_birth_in(used, kind, addr, size, cfa) && knows_usable)
         tell_usable(thread, used, addr);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    leave(used, was);
+    end(used, was);
 }
 
 __attribute__((cold, noinline)) void
@@ -198,15 +209,12 @@ __attribute__((cold, noinline)) void tt_record_death_cold(TtThread *thread, TtKi
             return;
     }
 
-    TtThread *used = enter(thread, cfa);
+    uintptr_t was;
+    TtThread *used = begin(thread, cfa, &was);
     if (used == NULL)
         return;
-    uintptr_t was = used->busy_frame;
-    used->busy_frame = cfa;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     tt_record_death_in(used, kind, addr, cfa);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    leave(used, was);
+    end(used, was);
 }
 
 __attribute__((cold, noinline)) bool tt_record_wide(TtThread *thread, TtOp op, uint64_t addr,
