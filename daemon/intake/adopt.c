@@ -177,6 +177,13 @@ static gboolean is_cut_off(const Kept *kept, TtJournal *journal, const TtSession
            tt_journal_is_inheriting(journal, info);
 }
 
+/* Nobody else has kept what the last daemon wrote there. */
+static guint32 read_is_recording(const GArray *segments) {
+    const TtSegment *first = &g_array_index(segments, TtSegment, 0);
+
+    return atomic_load_explicit(&tt_segment_get_control(first)->is_recording, memory_order_relaxed);
+}
+
 static gboolean adopt(TtIntake *intake, Kept *kept) {
     TtJournal *journal = tt_journal_open(intake->options.journals, kept->id, TRUE);
     g_autoptr(TtSessionInfo) info = journal ? tt_journal_read_info(journal) : NULL;
@@ -191,6 +198,7 @@ static gboolean adopt(TtIntake *intake, Kept *kept) {
         .clock = {.kind = info->clock, .shift = info->clock_shift},
         .socket_fd = g_steal_fd(&kept->socket_fd),
         .segments = segments,
+        .is_recording = read_is_recording(segments),
         .journal = journal,
         .is_adopted = TRUE,
         .is_stored = TRUE,

@@ -777,7 +777,7 @@ TtFeed *tt_feed_new(const TtFeedSetup *setup) {
     feed->is_stored = setup->is_stored;
     feed->segments = setup->segments;
     feed->control = get_control(feed);
-    feed->is_recording = atomic_load_explicit(&feed->control->is_recording, memory_order_relaxed);
+    feed->is_recording = setup->is_recording;
     feed->told_status = -1;
     feed->parent = setup->parent;
     feed->is_inheriting = setup->parent != NULL;

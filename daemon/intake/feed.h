@@ -29,6 +29,7 @@ typedef struct TtFeedSetup {
     TtProcess process;    /* taken */
     int socket_fd;        /* taken; its program has been sent the lanes; -1: it closed it */
     GArray *segments;     /* taken; of TtSegment, one at least */
+    guint32 is_recording; /* what the first one's control says, as of before a program had it */
     TtBudget *backlog;    /* outlives it */
     gsize ahead_max;      /* bytes that it may copy ahead of the merge */
     TtWorker *worker;     /* outlives it */

@@ -319,8 +319,9 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
     /* While it waits for our answer: it may not live much longer, nor be known to have lived. */
     relate(intake, info, &setup.process);
     g_autoptr(GPtrArray) recorders = tt_intake_choose_recorders(intake, info);
-    atomic_store_explicit(&tt_segment_get_control(&segment)->is_recording,
-                          (info->hello_flags & TT_HELLO_DORMANT) ? 0 : 1, memory_order_relaxed);
+    setup.is_recording = (info->hello_flags & TT_HELLO_DORMANT) ? 0 : 1;
+    atomic_store_explicit(&tt_segment_get_control(&segment)->is_recording, setup.is_recording,
+                          memory_order_relaxed);
     int r = tt_message_send_lanes(caller->socket_fd,
                                   &(TtRecordLanes){.lane_count = segment.lane_count,
                                                    .chunks_per_lane = segment.chunks_per_lane,
