@@ -3,13 +3,13 @@
 """Sections F and H: a program is traced again, and says so itself. What it did a counter of its own
 counts; as it makes no call while it is untraced, all of that is told or counted lost."""
 
-import ctypes
 import errno
 import os
 import pathlib
 import signal
 import subprocess
 
+import tracer
 import ttlib
 from ttlib import case, check, check_equal
 
@@ -203,24 +203,11 @@ def fault_H01_event_between_two_sessions_is_counted():
 
 # ---- Between the last look for an answer and the end of the connection ----
 
-LIBC = ctypes.CDLL(None, use_errno=True)
-LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
-LIBC.ptrace.restype = ctypes.c_long
-PTRACE_TRACEME, PTRACE_PEEKUSER, PTRACE_DETACH, PTRACE_SYSCALL = 0, 3, 17, 24
-RDI, ORIG_RAX = 8 * 14, 8 * 15  # <sys/reg.h>
-CLOSE = 3
 LOWEST_FD = 100  # of the client's own
 
 
-def step_to_hang_up(pid):
-    """Lets a traced program go on until it is about to close the client's connection."""
-    while True:
-        _, status = os.waitpid(pid, 0)
-        check(os.WIFSTOPPED(status), f"the program ended: {status:#x}")
-        number = LIBC.ptrace(PTRACE_PEEKUSER, pid, ORIG_RAX, None)
-        if number == CLOSE and LIBC.ptrace(PTRACE_PEEKUSER, pid, RDI, None) >= LOWEST_FD:
-            return
-        LIBC.ptrace(PTRACE_SYSCALL, pid, None, None)
+def is_hang_up(pid, call):
+    return call == tracer.CLOSE and tracer.first_argument(pid) >= LOWEST_FD
 
 
 @case
@@ -229,11 +216,12 @@ def fault_F03_answer_comes_while_the_program_hangs_up():
     program knows nothing. It must not be refused for that."""
     with ttlib.Daemon() as daemon:
         daemon.signal(signal.SIGSTOP)
-        program = Asking(daemon, preexec_fn=lambda: LIBC.ptrace(PTRACE_TRACEME, 0, None, None))
-        step_to_hang_up(program.pid)
+        program = Asking(daemon, preexec_fn=tracer.be_followed)
+        calls = tracer.follow(program.pid)
+        check(any(is_hang_up(program.pid, call) for call in calls), "it hangs up")
         daemon.signal(signal.SIGCONT)
         ttlib.wait_for(lambda: daemon.session_of(program.pid), "it was served")
-        LIBC.ptrace(PTRACE_DETACH, program.pid, None, None)
+        tracer.let_go(program.pid)
         given = program.init(times=2000)
         check_equal(given[-1], 0, f"traced: {given}; the daemon's log:\n{daemon.log()}")
         program.do("work 1000")

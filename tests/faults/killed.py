@@ -7,6 +7,7 @@ TT_SEED=N gives a seed back; TT_ROUNDS=N kills that many (F01), and more than 20
 
 import collections
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import struct
 import subprocess
 import time
 
+import tracer
 import ttlib
 from ttlib import case, check, check_equal
 
@@ -40,6 +42,9 @@ class Notes:
 
 
 def read_notes(path):
+    """Nothing of one that did not come to make its file."""
+    if not path.exists():
+        return []
     return [Notes(row) for row in NOTES.iter_unpack(path.read_bytes())]
 
 
@@ -58,8 +63,6 @@ class Noted:
         ttlib.at_end(self.kill)
 
     def steps(self):
-        if not self.path.exists() or self.path.stat().st_size == 0:
-            return 0
         return sum(notes.steps for notes in read_notes(self.path))
 
     def wait_for_steps(self, count):
@@ -126,6 +129,55 @@ def fault_F01_killed_at_random_moments():
             wait_for_killed(daemon, all_noted)
             for noted in all_noted:
                 check_killed(daemon.export(noted.pid), noted)
+
+
+# ---- F03 ----
+
+FIRST = 60  # stops from the connection on, up to the first events
+
+
+def kill_at(noted, stop):
+    """Kills it as it makes its connection, or so many stops later, before it waits for its threads.
+    Returns what calls it stopped at."""
+    calls = tracer.follow(noted.pid)
+    check(tracer.SOCKET in calls, "it connects")
+    until = itertools.takewhile(lambda call: call != tracer.FUTEX, calls)
+    made = [tracer.SOCKET, *itertools.islice(until, stop)]
+    noted.kill()
+    return made
+
+
+@case
+def fault_F03_killed_from_the_first_contact_on():
+    """At each system call, made or returned: before the hello, between that and the memory, between
+    modules. The daemon can tell nothing apart that lies between two of them, but for the events."""
+    program = ttlib.build("noted.c", "-O2", "-pthread")
+    draw = random.Random(SEED)
+    told = {}
+    with ttlib.Daemon("--history=0", "--sessions=1000") as daemon:
+
+        def begin_and_kill(stop):
+            noted = Noted(program, daemon, begin=tracer.be_followed, TT_LOSSLESS=1)
+            told[noted] = kill_at(noted, stop)
+            return len(told[noted])
+
+        all_stops = begin_and_kill(None)
+        first, later = range(FIRST), range(FIRST, all_stops)
+        if ROUNDS <= 200:
+            first, later = draw.sample(first, FIRST // 2), draw.sample(later, 5)
+        for stop in [*first, *later]:
+            begin_and_kill(stop)
+        ttlib.wait_for(lambda: list_states(daemon).keys() == {"killed"}, "no ghost stays")
+        known = {card["pid"] for card in daemon.sessions()}
+        for noted, calls in told.items():
+            if noted.pid in known:
+                check_killed(daemon.export(noted.pid), noted)
+            # It says hello by the first message, and the answer brings the memory.
+            if tracer.SENDMSG not in calls:
+                check(noted.pid not in known, f"nothing said by {calls}")
+            if tracer.MUNLOCK in calls:
+                check(noted.pid in known, f"it has its lanes, by {calls}")
+    ttlib.check_between(len(known), len(told) // 3, len(told) - 1, "sessions")
 
 
 # ---- F04 ----
