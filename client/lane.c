@@ -102,7 +102,8 @@ __attribute__((cold, noinline)) bool tt_lane_next_chunk(TtThread *thread, size_t
     if (thread->has_lost_scopes)
         tell_scopes(thread);
     look_at_name(thread);
-    tt_send_doorbell(thread);
+    if (tt_send_is_due(thread, number))
+        tt_send_doorbell(thread);
     return true;
 }
 

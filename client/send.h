@@ -9,6 +9,13 @@
 /* Tells a sleeping daemon that a lane has something to read. */
 void tt_send_doorbell(TtThread *thread);
 
+/* Is there enough before chunk @number for that? */
+static inline bool tt_send_is_due(const TtThread *thread, uint64_t number) {
+    uint64_t read = atomic_load_explicit(&thread->control->read_position, memory_order_relaxed);
+
+    return number >= read / TT_CHUNK_BYTES + thread->chunk_count / TT_BELL_SHARE;
+}
+
 /* Is chunk @number of the lane free to be written? */
 static inline bool tt_send_has_room(const TtThread *thread, uint64_t number) {
     /* Pairs with the release in tt_lane_drain: what was there has been copied out. */

@@ -23,6 +23,10 @@
 #define TT_CHUNK_HEAD_BYTES 40u
 #define TT_CHUNK_MAGIC 0x4b484354u /* "TCHK" */
 
+/* A daemon that sleeps is woken when this part of a lane is to be read, which costs the program
+ * more than all the events of a chunk. The rest is its room while the daemon wakes. */
+#define TT_BELL_SHARE 4u
+
 /* read_position of a lane whose data was damaged: nothing more is taken from it. Its writer waits
  * for no room, counts what it drops, and goes on in another lane. */
 #define TT_LANE_GIVEN_UP UINT64_MAX

@@ -201,8 +201,10 @@ static void print_lanes(void) {
            "damaged, and "
            "nothing more is taken from it");
     MEMBER(TtLaneControl, reader_waits, "daemon: futex word, counted up when room was made");
-    MEMBER(TtLaneControl, wants_doorbell,
-           "session: the daemon sleeps; who sets it to 0 sends a DOORBELL");
+    MEMBER(
+        TtLaneControl, wants_doorbell,
+        "session: the daemon sleeps; who sets it to 0, with a quarter of a lane to be read or in "
+        "want of room, sends a DOORBELL");
     MEMBER(TtLaneControl, is_recording, "session: daemon: 1, or 0 while dormant");
     MEMBER(TtLaneControl, writer_waits, "program: 1 while it sleeps on reader_waits");
     printf("\n"

@@ -167,12 +167,11 @@ gsize tt_lane_drain(TtLane *lane, TtDrain *drain) {
     return (gsize)(lane->position - start);
 }
 
-gboolean tt_lane_has_new_chunk(const TtLane *lane) {
-    if (lane->is_damaged)
-        return FALSE;
-    return atomic_load_explicit(&lane->control->write_position, memory_order_relaxed) /
-               TT_CHUNK_BYTES !=
-           lane->position / TT_CHUNK_BYTES;
+gboolean tt_lane_is_due(const TtLane *lane) {
+    guint64 written = atomic_load_explicit(&lane->control->write_position, memory_order_relaxed);
+
+    return !lane->is_damaged && written / TT_CHUNK_BYTES - lane->position / TT_CHUNK_BYTES >=
+                                    lane->ring_bytes / TT_CHUNK_BYTES / TT_BELL_SHARE;
 }
 
 /* The lost events that a record tells of. */

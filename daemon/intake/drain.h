@@ -102,8 +102,8 @@ void tt_lane_wake_writer(TtLane *lane);
  * given up. Definitions met on the way are applied. Returns FALSE where nothing is left. */
 gboolean tt_lane_decode(TtLane *lane, TtDrain *drain);
 
-/* Has a new chunk been begun since the last drain? Then the program has rung its bell, or not been
- * asked to. */
-gboolean tt_lane_has_new_chunk(const TtLane *lane);
+/* Has so much been written since the last drain that the program has rung its bell, or not been
+ * asked to? */
+gboolean tt_lane_is_due(const TtLane *lane);
 
 G_END_DECLS

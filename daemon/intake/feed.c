@@ -2,9 +2,10 @@
 /* When to read, and when a session is over.
  *
  * Sleeping without missing anything: the daemon sets wants_doorbell and then looks once more; the
- * program begins a chunk and then looks at wants_doorbell; both with a full fence between, so one
- * sees the other. What is never announced is found by the tick, which slows down while it finds
- * nothing, and speeds up where chunks were begun and no bell rang (seccomp may forbid it).
+ * program begins a chunk and, where a part of its lane is to be read, looks at wants_doorbell; both
+ * with a full fence between, so one sees the other. What is never announced is found by the tick,
+ * which slows down while it finds nothing, and speeds up where so much was there and no bell rang
+ * (seccomp may forbid it).
  *
  * The end: a pidfd tells of death, whoever still holds the socket. A closed socket tells of an exec
  * or of a program that closed what is not its own; whether our memory is still mapped decides. */
@@ -24,7 +25,7 @@
 #define SLICE_BYTES (1u << 20)           /* decoded before other sessions have their turn */
 #define BUSY_BYTES (4u * TT_CHUNK_BYTES) /* found so much: look again at once */
 #define MESSAGES_AT_ONCE 64
-#define TICK_FAST_MS 5u /* there is more than a chunk each time, and nobody rings */
+#define TICK_FAST_MS 5u /* a lane is due each time, and nobody rings */
 #define TICK_MS 250u
 #define TICK_SLOW_MS 2000u
 #define STATUS_TRY_MS 10u /* how the process ended is known when it was reaped */
@@ -276,7 +277,7 @@ static gboolean run_slice(TtFeed *feed) {
     /* Pairs with the fence in tt_send_doorbell. */
     atomic_store_explicit(&get_control(feed)->wants_doorbell, 1, memory_order_seq_cst);
     atomic_thread_fence(memory_order_seq_cst);
-    if (!tt_merger_has_new_chunk(feed->merger))
+    if (!tt_merger_has_due_lane(feed->merger))
         return FALSE;
     atomic_store_explicit(&get_control(feed)->wants_doorbell, 0, memory_order_relaxed);
     return TRUE;
@@ -531,7 +532,7 @@ static gboolean on_process(int fd, GIOCondition condition, gpointer data) {
 static gboolean on_tick(gpointer data) {
     TtFeed *feed = data;
     guint64 before = tt_merger_get_copied_bytes(feed->merger);
-    gboolean has_rung = feed->has_rung;
+    gboolean has_rung = feed->has_rung, was_due = tt_merger_has_due_lane(feed->merger);
     guint ms = TICK_MS;
 
     feed->has_rung = FALSE;
@@ -543,7 +544,7 @@ static gboolean on_tick(gpointer data) {
     refresh_summary(feed);
 
     guint64 found = tt_merger_get_copied_bytes(feed->merger) - before;
-    if (found >= TT_CHUNK_BYTES && !has_rung)
+    if (was_due && found > 0 && !has_rung)
         ms = TICK_FAST_MS;
     else if (found == 0 && !has_rung && feed->socket_fd >= 0)
         ms = CLAMP(feed->tick_ms * 2, TICK_MS, TICK_SLOW_MS);

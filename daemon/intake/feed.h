@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session being fed: its process, its connection, its lanes. Lives on a worker.
  *
- * It wakes by three things: the program's doorbell (a chunk was begun), a slow tick (the last chunk
+ * It wakes by three things: the program's doorbell (a lane is due), a slow tick (the last chunk
  * of each lane is not announced, nor can every program make a system call), and the pidfd. */
 #pragma once
 

@@ -329,9 +329,9 @@ gboolean tt_merger_is_empty(const TtMerger *merger) {
     return TRUE;
 }
 
-gboolean tt_merger_has_new_chunk(const TtMerger *merger) {
+gboolean tt_merger_has_due_lane(const TtMerger *merger) {
     for (guint i = 0; i < merger->lanes->len; i++)
-        if (tt_lane_has_new_chunk(g_ptr_array_index(merger->lanes, i)))
+        if (tt_lane_is_due(g_ptr_array_index(merger->lanes, i)))
             return TRUE;
     return FALSE;
 }

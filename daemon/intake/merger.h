@@ -51,8 +51,8 @@ gboolean tt_merger_has_reached(const TtMerger *merger, guint64 stamp);
 /* Nothing copied is left to apply (a finished one is then at its end). */
 gboolean tt_merger_is_empty(const TtMerger *merger);
 
-/* Has any lane begun a chunk since the last drain? */
-gboolean tt_merger_has_new_chunk(const TtMerger *merger);
+/* Is any lane to be read without waiting for more? */
+gboolean tt_merger_has_due_lane(const TtMerger *merger);
 
 /* Events that lanes' counters and @others know lost and no gap record told of. */
 guint64 tt_merger_get_undeclared_drops(const TtMerger *merger, guint64 others);

@@ -3,9 +3,12 @@
 """The invariants I1 and I2: a program does not notice that it is traced, and does not wait for us."""
 
 import contextlib
+import itertools
+import os
 import signal
 import subprocess
 
+import tracer
 import ttlib
 from ttlib import case, check, check_between, check_equal
 
@@ -223,6 +226,34 @@ def stopped_daemon_costs_one_bounded_wait():
 @case
 def stopped_daemon_costs_all_threads_one_bounded_wait():
     check_stall(4)
+
+
+def count_bells(daemon, pairs):
+    """How many messages a program sends for so many pairs to a daemon that sleeps."""
+    program = Stalled(daemon, pairs)
+    ttlib.wait_for(lambda: daemon.session_of(program.process.pid), "it is traced")
+    tasks = f"/proc/{daemon.pid}/task"
+    ttlib.wait_for(
+        lambda: all(stat_of(f"{daemon.pid}/task/{tid}")[0] == "S" for tid in os.listdir(tasks)),
+        "the daemon sleeps",
+    )
+    with stopped(daemon):
+        tracer.attach(program.process.pid)
+        calls = tracer.follow(program.process.pid)
+        program.begin()
+        made = list(itertools.takewhile(lambda call: call != tracer.WRITE, calls))
+        tracer.let_go(program.process.pid)
+        program.finish()
+    program.end()
+    return made.count(tracer.SENDMSG) / 2  # as it is made, and as it returns
+
+
+@case
+def sleeping_daemon_is_woken_once_and_for_a_part_of_a_lane():
+    """A lane has 512 KiB, and a pair is some 9 bytes."""
+    with ttlib.Daemon() as daemon:
+        check_equal(count_bells(daemon, 10_000), 0, "messages for less than a quarter")
+        check_equal(count_bells(daemon, 30_000), 1, "messages for half a lane")
 
 
 ttlib.main()
