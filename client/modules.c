@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "client/clock.h"
+#include "client/hello.h"
 #include "client/lane.h"
 #include "client/lock.h"
 #include "client/object.h"

@@ -14,11 +14,9 @@
 
 #include "client/connect.h"
 #include "client/glibc.h"
-#include "client/intern.h"
-#include "client/lane.h"
+#include "client/hello.h"
 #include "client/lanes.h"
 #include "client/lock.h"
-#include "client/modules.h"
 #include "client/names.h"
 #include "client/operators.h"
 #include "client/preload.h"
@@ -34,8 +32,6 @@
 #define LOOK_EVERY_NS 1000000000u    /* and between two looks for a daemon */
 #define LATE_EVERY_NS 100000000u     /* and, where it has not answered yet, between two for that */
 
-#define HELLO_BYTES 512u /* the most that a hello is, head included, but for the program's path */
-
 /* One that is cut to this is still too long for a socket's address. */
 #define FOLDER_BYTES sizeof(((struct sockaddr_un *)NULL)->sun_path)
 
@@ -49,68 +45,14 @@ static const _Atomic uint32_t always_zero;
 __thread TtSelf tt_self __attribute__((tls_model("initial-exec"))) = {.generation = TT_SELF_NONE};
 TtGate tt_gate; /* all zeros: only anonymous memory can be wiped */
 TtSession tt_session = {.fd = -1, .options = {.follows = true}};
-const char *tt_program_path = "";
 
 static uint32_t last_generation = TT_SELF_NONE;
 static _Atomic uint64_t next_look_ns;
-static char program_path[4096];
 static char socket_dir[FOLDER_BYTES], runtime_dir[FOLDER_BYTES];
-/* As ARGUMENT records: what argv holds later is the program's to say. */
-static uint8_t arguments[TT_MESSAGE_MAX - HELLO_BYTES];
-static size_t arguments_len;
 static uint8_t message[TT_MESSAGE_MAX]; /* under the lock */
-
-static TtString string_of(const char *text) {
-    return (TtString){.text = text, .len = strnlen(text, TT_STRING_MAX)};
-}
 
 /* Nothing of the program's has run yet. */
 static bool is_beginning;
-
-/* @fork: of a child in which nothing has happened since that its parent's books do not know; or
- * NULL
- */
-static size_t write_hello(const TtForkNote *fork) {
-    uint8_t *at = tt_connect_begin(message), *end = message + sizeof message;
-    uint64_t now = tt_sys_monotonic_ns();
-    TtRecordHello hello = {
-        .session = {.text = (const char *)tt_session.id, .len = sizeof tt_session.id},
-        .pid = (uint64_t)tt_sys_getpid(),
-        .executable = string_of(tt_program_path),
-        .clock = tt_clock_counts_ticks ? TT_CLOCK_TSC : TT_CLOCK_MONOTONIC,
-        .clock_shift = TT_STAMP_SHIFT,
-        .start_stamp = tt_clock_stamp(),
-        .start_monotonic_ns = now,
-        .start_realtime_ns = tt_sys_realtime_ns(),
-        .page_size = getauxval(AT_PAGESZ),
-        .sample_bytes = tt_session.options.sample_bytes,
-        .flags = (tt_session.options.is_lossless ? TT_HELLO_LOSSLESS : 0) |
-                 (tt_session.options.records_free_stacks ? TT_HELLO_FREE_STACKS : 0) |
-                 (tt_session.options.records_usable_sizes ? TT_HELLO_USABLE_SIZES : 0) |
-                 (tt_session.options.is_dormant ? TT_HELLO_DORMANT : 0) |
-                 (tt_session.was_told ? TT_HELLO_RESUMED : 0),
-        .parent_relation = tt_session.parent_relation,
-        .untraced_before_ns = is_beginning ? 0 : now - tt_session.start_monotonic_ns,
-        .events_before = tt_session.told_events,
-    };
-
-    if (fork != NULL) {
-        hello.fork_stamp = fork->last_stamp;
-        hello.fork_token = fork->token;
-        hello.fork_others = fork->others;
-        /* In a hook that goes on nodes may come that no lane will tell of. */
-        hello.fork_stacks = fork->was_in_hook ? 0 : tt_intern_next_id();
-        hello.fork_modules = fork->was_in_hook ? 0 : tt_modules_count();
-        hello.fork_tid = fork->tid;
-        hello.fork_scopes = fork->scopes;
-    }
-    if (tt_session.parent_relation != TT_RELATION_NONE)
-        hello.parent_session =
-            (TtString){.text = (const char *)tt_session.parent_id, .len = TT_SESSION_ID_BYTES};
-    at += tt_encode_hello(at, (size_t)(end - at), &hello);
-    memcpy(at, arguments, arguments_len);
-    return (size_t)(at - message) + arguments_len;
-}
 
 /* The number may be another file's by now. */
 static void hang_up(void) {
@@ -135,7 +77,9 @@ static int greet(bool is_child, bool *ret_knows_parent) {
     tt_session.fork_scopes = is_child ? fork.scopes : 0;
     tt_session.fd = fd;
     tt_session.fd_cookie = tt_connect_cookie(fd);
-    int r = tt_connect_send(fd, message, write_hello(is_child ? &fork : NULL), -1);
+    int r = tt_connect_send(
+        fd, message, tt_hello_write(message, sizeof message, is_child ? &fork : NULL, is_beginning),
+        -1);
     if (r < 0)
         return r;
     long len = tt_send_receive_answer(fd, message, sizeof message, &memory_fd);
@@ -500,22 +444,11 @@ static void read_options(char **environment) {
     }
 }
 
-static void find_program_path(void) {
-    const char *given = (const char *)getauxval(AT_EXECFN);
-    long len = TT_SYS3(SYS_readlink, "/proc/self/exe", program_path, sizeof program_path - 1);
-
-    if (len > 0)
-        program_path[len] = '\0';
-    else if (given != NULL)
-        strncpy(program_path, given, sizeof program_path - 1);
-    tt_program_path = program_path;
-}
-
 /* Tracing the tracer would feed it with itself. */
 static bool is_our_own_tool(void) {
     static const char *const names[] = {"tt-daemon", "tt-ctl", "tt-symbolizer"};
-    const char *slash = strrchr(program_path, '/'),
-               *name = slash != NULL ? slash + 1 : program_path;
+    const char *slash = strrchr(tt_program_path, '/'),
+               *name = slash != NULL ? slash + 1 : tt_program_path;
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0)
@@ -535,27 +468,13 @@ static bool has_room(void) {
     return true;
 }
 
-/* The words themselves too: programs take some out, free them, and write their titles over them.
- * One that had us loaded late may have done so. */
-static void keep_arguments(int argc, char **argv) {
-    size_t room = sizeof arguments - strlen(program_path);
-
-    for (int i = 0; i < argc && argv[i] != NULL; i++) {
-        TtRecordArgument argument = {.text = string_of(argv[i])};
-        size_t len = tt_encode_argument(arguments + arguments_len, room - arguments_len, &argument);
-        if (len == 0)
-            break; /* the rest of a very long command line is left out */
-        arguments_len += len;
-    }
-}
-
 /* All that may have the loader allocate. */
 static void prepare(int argc, char **argv, char **environment) {
     tt_session.start_monotonic_ns = tt_sys_monotonic_ns();
     real_fork = (__typeof__(_Fork) *)tt_real_next("_Fork"); /* glibc 2.34 */
     tt_operators_init();
     tt_seal_init();
-    find_program_path();
+    tt_hello_init();
     read_options(environment);
     if (!tt_session.options.follows)
         tt_preload_leave(environment);
@@ -564,7 +483,7 @@ static void prepare(int argc, char **argv, char **environment) {
     if (tt_session.is_barred)
         return;
 
-    keep_arguments(argc, argv);
+    tt_hello_keep_arguments(argc, argv);
     tt_clock_init();
     atomic_store_explicit(&tt_gate.generation, TT_GATE_SHUT, memory_order_relaxed);
     /* Without it a child would write on in its parent's lanes. */

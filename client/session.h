@@ -69,7 +69,6 @@ typedef struct TtSession {
 } TtSession;
 
 extern TtSession tt_session;
-extern const char *tt_program_path; /* of the executable, for the hello and the module table */
 
 static inline __attribute__((always_inline)) bool tt_session_is_passing(void) {
     return tt_self.pass_generation ==
