@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "client/connect.h"
@@ -142,6 +143,32 @@ static int output_open(Output *output, const char *path) {
     return 0;
 }
 
+/* May the program make a file as long? Where it may not, trying would end it (SIGXFSZ). */
+static bool is_within_limit(off_t size) {
+    struct rlimit limit;
+
+    return TT_SYS4(SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &limit) != 0 ||
+           limit.rlim_cur >= (uint64_t)size;
+}
+
+/* What could fail for want of space fails here, while the old content is whole. A signal has tmpfs
+ * give back all that it has reserved: a fast timer's could do so each time. */
+static long reserve(int fd, off_t size) {
+    uint64_t mask;
+    long r;
+
+    if (!is_within_limit(size))
+        return -EFBIG;
+    if (size == 0)
+        return 0;
+    tt_sys_block_signals(&mask);
+    do
+        r = TT_SYS4(SYS_fallocate, fd, 0, 0, size);
+    while (r == -EINTR);
+    tt_sys_restore_signals(&mask);
+    return r == -EOPNOTSUPP ? 0 : r;
+}
+
 /* Writes the complete file over one that has other names. */
 static int rewrite(int from, int to) {
     struct stat status, old;
@@ -152,9 +179,8 @@ static int rewrite(int from, int to) {
         r = TT_SYS2(SYS_fstat, to, &old);
     if (r < 0)
         return (int)r;
-    /* What could fail for want of space fails here, while the old content is whole. */
-    r = status.st_size > 0 ? TT_SYS4(SYS_fallocate, to, 0, 0, status.st_size) : 0;
-    if (r < 0 && r != -EOPNOTSUPP) {
+    r = reserve(to, status.st_size);
+    if (r < 0) {
         TT_SYS2(SYS_ftruncate, to, old.st_size);
         return (int)r;
     }

@@ -6,6 +6,7 @@ that are not there, commands that make no sense. One sentence, the right status,
 import json
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 
@@ -234,6 +235,41 @@ def fault_J05_J06_a_program_exports_over_links():
         ttlib.check_schema(ttlib.read_json(folder / name))
     with gone:
         ttlib.check_schema(json.load(gone))
+
+
+def check_over_hard_link(want, words=(), limit=None):
+    """A program exports over a file with two names; what it says of it, and that nothing else is
+    left. Returns the file."""
+    program = ttlib.compile_c(
+        EXPORTS, "-w", f"-I{ttlib.SOURCE / 'client'}", str(ttlib.LIBTTCLIENT),
+        f"-Wl,-rpath,{ttlib.LIBTTCLIENT.parent}",
+    )
+    folder = ttlib.temp_dir()
+    (folder / "hard").write_text("old")
+    (folder / "other").hardlink_to(folder / "hard")
+    with ttlib.Daemon() as daemon:
+        process = ttlib.run(
+            [*words, program, "hard"], daemon.env(), cwd=folder,
+            preexec_fn=limit and (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))),
+        )
+    check_equal((process.returncode, process.stdout), (0, want + "\n"), process.stderr)
+    check_equal(listing(folder), ["hard", "other"], "files")
+    check((folder / "other").samefile(folder / "hard"), "the hard link is kept")
+    return folder / "hard"
+
+
+@case
+def fault_J05_a_program_that_may_write_no_long_file_exports_over_a_link():
+    """It is refused, not killed for trying (SIGXFSZ): the process that writes there is its own."""
+    check_equal(check_over_hard_link("File too large", limit=1024).read_text(), "old")
+
+
+@case
+def fault_J05_a_signal_comes_while_space_is_reserved():
+    """As on tmpfs, which then asks to be called again."""
+    ttlib.need("strace")
+    words = ["strace", "-o", "/dev/null", "-e", "inject=fallocate:error=EINTR:when=1"]
+    ttlib.check_schema(ttlib.read_json(check_over_hard_link("written", words)))
 
 
 @case
