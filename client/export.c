@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 
 #include "client/connect.h"
 #include "client/probe.h"
@@ -24,7 +26,7 @@ typedef struct Output {
     int fd;
     int old_fd; /* of a file whose other names are to keep its content: it is rewritten; else -1 */
     bool is_temporary;
-    char target[PATH_MAX]; /* behind all links */
+    char target[PATH_MAX]; /* behind all links but one of /proc */
     char temporary[PATH_MAX];
 } Output;
 
@@ -32,8 +34,27 @@ static int look_at(const char *path, struct stat *ret_status) {
     return (int)TT_SYS4(SYS_newfstatat, AT_FDCWD, path, ret_status, 0);
 }
 
+/* Where a path's last name begins. */
+static size_t folder_len(const char *path) {
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* Links of /proc lead to what is open, be it named so, otherwise or no more. */
+static bool is_in_proc(char *path) {
+    struct statfs status;
+    size_t len = folder_len(path);
+    char first = path[len];
+
+    path[len] = '\0';
+    long r = TT_SYS2(SYS_statfs, len > 0 ? path : ".", &status);
+    path[len] = first;
+    return r == 0 && status.f_type == PROC_SUPER_MAGIC;
+}
+
 /* Follows the links that a path's last name is, in place, be there something at their end or not.
- */
+ * Returns 0, 1 where it has come to one of /proc, or a negative errno. */
 static __attribute__((noinline)) int follow(char *path) {
     char link[PATH_MAX];
 
@@ -43,39 +64,34 @@ static __attribute__((noinline)) int follow(char *path) {
             return 0; /* it is none */
         if (len < 0)
             return (int)len;
-        const char *slash = len > 0 && link[0] != '/' ? strrchr(path, '/') : NULL;
-        size_t folder_len = slash != NULL ? (size_t)(slash - path) + 1 : 0;
-        if (folder_len + (size_t)len >= PATH_MAX)
+        if (is_in_proc(path))
+            return 1;
+        size_t kept_len = len > 0 && link[0] != '/' ? folder_len(path) : 0;
+        if (kept_len + (size_t)len >= PATH_MAX)
             return -ENAMETOOLONG;
-        memcpy(path + folder_len, link, (size_t)len);
-        path[folder_len + (size_t)len] = '\0';
+        memcpy(path + kept_len, link, (size_t)len);
+        path[kept_len + (size_t)len] = '\0';
     }
     return -ELOOP;
 }
 
 /* What is to be put in its place, unless it is to be written directly: what is no regular file, and
- * a file that a link of /proc leads to and that has lost its name. Returns 0 or a negative errno.
- */
+ * what is open already. Returns 0 or a negative errno. */
 static int find_target(Output *output, const char *path, struct stat *ret_status) {
-    struct stat status = {.st_nlink = 0}, real = {.st_nlink = 0};
+    struct stat status = {.st_nlink = 0};
     size_t len = strlen(path);
 
     int r = look_at(path, &status);
     if (r < 0 && r != -ENOENT)
         return r;
     *ret_status = status;
-    output->is_temporary = r == -ENOENT || S_ISREG(status.st_mode);
-    if (!output->is_temporary)
-        return 0;
     if (len >= PATH_MAX)
         return -ENAMETOOLONG;
     memcpy(output->target, path, len + 1);
     int followed = follow(output->target);
     if (followed < 0)
         return followed;
-    if (r == 0)
-        output->is_temporary = look_at(output->target, &real) == 0 &&
-                               real.st_ino == status.st_ino && real.st_dev == status.st_dev;
+    output->is_temporary = followed == 0 && (r == -ENOENT || S_ISREG(status.st_mode));
     return 0;
 }
 
@@ -97,17 +113,32 @@ static int temporary_name(const char *path, char *ret_name) {
     return 0;
 }
 
+/* The program's own numbers stay free while the daemon writes. */
+static long duplicate_high(long fd) { return TT_SYS3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 100); }
+
 static int open_file(const char *name, int flags) {
     long fd = TT_SYS4(SYS_openat, AT_FDCWD, name, flags | O_CLOEXEC | O_NOCTTY, 0666);
     if (fd < 0)
         return (int)fd;
 
-    /* The program's own numbers stay free while the daemon writes. */
-    long high = TT_SYS3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 100);
+    long high = duplicate_high(fd);
     if (high < 0)
         return (int)fd;
     tt_sys_close((int)fd);
     return (int)high;
+}
+
+/* What is written directly. The program's own output and errors, by any of their names, go on where
+ * they are; opened anew a file would be written from its start, over what the program has said. */
+static int open_directly(const char *link, const struct stat *status) {
+    const char *name = link + folder_len(link);
+    struct stat own;
+
+    for (int fd = 1; fd <= 2; fd++)
+        if (name[0] == '0' + fd && name[1] == '\0' && TT_SYS2(SYS_fstat, fd, &own) == 0 &&
+            own.st_ino == status->st_ino && own.st_dev == status->st_dev)
+            return (int)duplicate_high(fd);
+    return open_file(link, O_WRONLY | O_TRUNC);
 }
 
 static int output_open(Output *output, const char *path) {
@@ -118,7 +149,7 @@ static int output_open(Output *output, const char *path) {
     if (r < 0)
         return r;
     if (!output->is_temporary)
-        return (output->fd = open_file(path, O_WRONLY | O_TRUNC));
+        return (output->fd = open_directly(output->target, &status));
     r = temporary_name(output->target, output->temporary);
     /* rename would replace a file that may not be written; a shell would not. */
     if (r == 0 && status.st_nlink > 0)

@@ -179,6 +179,7 @@ EXPORTS = r"""
 #include <ttclient.h>
 
 int main(int argc, char **argv) {
+    setvbuf(stdout, NULL, _IOLBF, 0);
     for (int i = 1; i < argc; i++) {
         int r = tt_export_json(argv[i]);
         printf("%s\n", r < 0 ? strerror(-r) : "written");
@@ -188,13 +189,17 @@ int main(int argc, char **argv) {
 """
 
 
+def compile_linked(text, *flags):
+    return ttlib.compile_c(
+        text, "-w", f"-I{ttlib.SOURCE / 'client'}", str(ttlib.LIBTTCLIENT),
+        f"-Wl,-rpath,{ttlib.LIBTTCLIENT.parent}", *flags,
+    )
+
+
 @case
 def fault_J05_J06_a_program_exports_over_links():
     """As a shell would write: links lead on, names stay, what may not be written does not change."""
-    program = ttlib.compile_c(
-        EXPORTS, "-w", f"-I{ttlib.SOURCE / 'client'}", str(ttlib.LIBTTCLIENT),
-        f"-Wl,-rpath,{ttlib.LIBTTCLIENT.parent}",
-    )
+    program = compile_linked(EXPORTS)
     folder = ttlib.temp_dir()
     (folder / "sub").mkdir()
     for name in ("plain", "linked", "hard", "fixed"):
@@ -240,10 +245,7 @@ def fault_J05_J06_a_program_exports_over_links():
 def check_over_hard_link(want, words=(), limit=None):
     """A program exports over a file with two names; what it says of it, and that nothing else is
     left. Returns the file."""
-    program = ttlib.compile_c(
-        EXPORTS, "-w", f"-I{ttlib.SOURCE / 'client'}", str(ttlib.LIBTTCLIENT),
-        f"-Wl,-rpath,{ttlib.LIBTTCLIENT.parent}",
-    )
+    program = compile_linked(EXPORTS)
     folder = ttlib.temp_dir()
     (folder / "hard").write_text("old")
     (folder / "other").hardlink_to(folder / "hard")
@@ -270,6 +272,36 @@ def fault_J05_a_signal_comes_while_space_is_reserved():
     ttlib.need("strace")
     words = ["strace", "-o", "/dev/null", "-e", "inject=fallocate:error=EINTR:when=1"]
     ttlib.check_schema(ttlib.read_json(check_over_hard_link("written", words)))
+
+
+@case
+def fault_J05_a_program_exports_to_what_it_has_open():
+    """Its own output goes on where it is, and any other file keeps its name and those who have it
+    open."""
+    program = compile_linked(EXPORTS)
+    folder = ttlib.temp_dir()
+    (folder / "link").symlink_to("/dev/stdout")
+    with ttlib.Daemon() as daemon:
+        for name in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"):
+            with (folder / "out").open("w") as out:
+                out.write("begins\n")
+                out.flush()
+                process = subprocess.run(
+                    [program, name], env=daemon.env(), cwd=folder, stdin=subprocess.DEVNULL,
+                    stdout=out, timeout=ttlib.SECONDS,
+                )
+            check_equal(process.returncode, 0, name)
+            lines = (folder / "out").read_text().splitlines()
+            check_equal((lines[0], lines[-1]), ("begins", "written"), f"{name}: what is around it")
+            ttlib.check_schema(json.loads("".join(lines[1:-1])))
+        with (folder / "other").open("w+") as other:
+            process = subprocess.run(
+                [program, f"/dev/fd/{other.fileno()}"], env=daemon.env(), capture_output=True,
+                text=True, pass_fds=[other.fileno()], timeout=ttlib.SECONDS,
+            )
+            check_equal((process.returncode, process.stdout), (0, "written\n"), process.stderr)
+            ttlib.check_schema(json.load(other))
+    check_equal(listing(folder), ["link", "other", "out"], "files")
 
 
 @case
