@@ -24,7 +24,7 @@
 /* Where the bytes go, until they are all there. */
 typedef struct Output {
     int fd;
-    int old_fd; /* of a file whose other names are to keep its content: it is rewritten; else -1 */
+    int old_fd; /* of a file that must not be replaced: it is rewritten; else -1 */
     bool is_temporary;
     char target[PATH_MAX]; /* behind all links but one of /proc */
     char temporary[PATH_MAX];
@@ -116,8 +116,8 @@ static int temporary_name(const char *path, char *ret_name) {
 /* The program's own numbers stay free while the daemon writes. */
 static long duplicate_high(long fd) { return TT_SYS3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 100); }
 
-static int open_file(const char *name, int flags) {
-    long fd = TT_SYS4(SYS_openat, AT_FDCWD, name, flags | O_CLOEXEC | O_NOCTTY, 0666);
+static int open_file(const char *name, int flags, mode_t mode) {
+    long fd = TT_SYS4(SYS_openat, AT_FDCWD, name, flags | O_CLOEXEC | O_NOCTTY, mode);
     if (fd < 0)
         return (int)fd;
 
@@ -138,7 +138,17 @@ static int open_directly(const char *link, const struct stat *status) {
         if (name[0] == '0' + fd && name[1] == '\0' && TT_SYS2(SYS_fstat, fd, &own) == 0 &&
             own.st_ino == status->st_ino && own.st_dev == status->st_dev)
             return (int)duplicate_high(fd);
-    return open_file(link, O_WRONLY | O_TRUNC);
+    return open_file(link, O_WRONLY | O_TRUNC, 0);
+}
+
+/* Has the new file stand in for the old one, where it can: an owner or a group of another's only
+ * root can give it, and with others its mode would let in who was not meant. */
+static bool make_alike(int fd, const struct stat *old) {
+    struct stat status;
+
+    TT_SYS3(SYS_fchown, fd, old->st_uid, old->st_gid);
+    return TT_SYS2(SYS_fstat, fd, &status) == 0 && status.st_uid == old->st_uid &&
+           status.st_gid == old->st_gid && TT_SYS2(SYS_fchmod, fd, old->st_mode & 0777) == 0;
 }
 
 static int output_open(Output *output, const char *path) {
@@ -151,27 +161,20 @@ static int output_open(Output *output, const char *path) {
     if (!output->is_temporary)
         return (output->fd = open_directly(output->target, &status));
     r = temporary_name(output->target, output->temporary);
+    bool is_new = status.st_nlink == 0;
     /* rename would replace a file that may not be written; a shell would not. */
-    if (r == 0 && status.st_nlink > 0)
-        r = output->old_fd = open_file(output->target, O_WRONLY);
+    if (r == 0 && !is_new)
+        r = output->old_fd = open_file(output->target, O_WRONLY, 0);
     if (r < 0)
         return r;
-    if (status.st_nlink == 1) {
+    output->fd = open_file(output->temporary, O_CREAT | O_EXCL | O_RDWR, is_new ? 0666 : 0600);
+    /* Where it is to be renamed. Else other names of the old one would keep that for ever. */
+    bool is_alike = output->fd >= 0 && status.st_nlink == 1 && make_alike(output->fd, &status);
+    if (output->old_fd >= 0 && (output->fd < 0 || is_alike)) {
         tt_sys_close(output->old_fd);
         output->old_fd = -1;
     }
-    output->fd = open_file(output->temporary, O_CREAT | O_EXCL | O_RDWR);
-    if (output->fd < 0) {
-        if (output->old_fd >= 0)
-            tt_sys_close(output->old_fd);
-        return output->fd;
-    }
-    if (status.st_nlink > 0) {
-        TT_SYS2(SYS_fchmod, output->fd, status.st_mode & 0777);
-        /* Only root can, and only for root is it another's. */
-        TT_SYS3(SYS_fchown, output->fd, status.st_uid, status.st_gid);
-    }
-    return 0;
+    return output->fd < 0 ? output->fd : 0;
 }
 
 /* May the program make a file as long? Where it may not, trying would end it (SIGXFSZ). */
@@ -200,7 +203,7 @@ static long reserve(int fd, off_t size) {
     return r == -EOPNOTSUPP ? 0 : r;
 }
 
-/* Writes the complete file over one that has other names. */
+/* Writes the complete file over the old one. */
 static int rewrite(int from, int to) {
     struct stat status, old;
     off_t offset = 0;

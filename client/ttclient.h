@@ -45,10 +45,10 @@ int tt_init(void);
 int tt_track(const void *ptr, const char *name, const char *type) TT_UNREAD_(1);
 
 /* Writes this process's state, all events up to this call in it. The file appears whole or not at
- * all. A link is followed and kept; what is there must be writable, and keeps its mode and its
- * other names. Written to directly is what is no regular file, such as a pipe, and what is open
- * already, such as /dev/stdout, which goes on where it is: what stdio holds back is to be flushed
- * before.
+ * all. A link is followed and kept; what is there must be writable, and keeps its owner, its mode
+ * and its other names. Written to directly is what is no regular file, such as a pipe, and what is
+ * open already, such as /dev/stdout, which goes on where it is: what stdio holds back is to be
+ * flushed before.
  *
  * @path  borrowed; relative to the working directory
  *

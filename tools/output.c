@@ -4,7 +4,8 @@
  * It is written without a name (O_TMPFILE), so that even SIGKILL leaves nothing behind, and given
  * one when it is complete; where the file system cannot do that, under a hidden name that a signal
  * removes. rename(2) would give the other hard links of a file that has several the old content for
- * ever: such a file is rewritten in place, from the complete one, with its space reserved first. */
+ * ever, and a file of another's a new owner: such a file is rewritten in place, from the complete
+ * one, with its space reserved first. */
 #include "tools/output.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@ struct TtOutput {
     char *target;    /* behind all links; NULL: written directly */
     char *temporary; /* name of the unfinished file, or NULL: it has none */
     int fd;
-    gboolean is_rewritten; /* the target has other names, which are to keep its content */
+    gboolean is_rewritten; /* the target must not be replaced */
 };
 
 /* Returns FALSE. */
@@ -133,10 +134,10 @@ static char *hidden_name(const char *target) {
 }
 
 /* Opens the file that will be the target. Returns 0 or an errno value. */
-static int open_unfinished(TtOutput *output) {
+static int open_unfinished(TtOutput *output, mode_t mode) {
     g_autofree char *folder = g_path_get_dirname(output->target);
 
-    output->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+    output->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
     if (output->fd >= 0)
         return 0;
     if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOENT)
@@ -144,7 +145,7 @@ static int open_unfinished(TtOutput *output) {
     for (int i = 0; i < NAME_TRIES; i++) {
         output->temporary = hidden_name(output->target);
         tt_leave_add(output->temporary);
-        output->fd = open(output->temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
+        output->fd = open(output->temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, mode);
         if (output->fd >= 0)
             return 0;
         tt_leave_drop(output->temporary);
@@ -153,6 +154,16 @@ static int open_unfinished(TtOutput *output) {
             break;
     }
     return errno;
+}
+
+/* Has the new file stand in for the old one, where it can: an owner or a group of another's only
+ * root can give it, and with others its mode would let in who was not meant. */
+static gboolean make_alike(int fd, const struct stat *old) {
+    struct stat status;
+
+    (void)!fchown(fd, old->st_uid, old->st_gid);
+    return fstat(fd, &status) == 0 && status.st_uid == old->st_uid &&
+           status.st_gid == old->st_gid && fchmod(fd, old->st_mode & 0777) == 0;
 }
 
 /* Returns 0 or an errno value. */
@@ -173,13 +184,9 @@ static int open_output(TtOutput *output) {
     }
     code = check_target(output->target, &status);
     if (code == 0)
-        code = open_unfinished(output);
-    if (code == 0 && status.st_nlink > 0) {
-        output->is_rewritten = status.st_nlink > 1;
-        fchmod(output->fd, status.st_mode & 0777);
-        /* Only root can, and only for root is it another's. */
-        (void)!fchown(output->fd, status.st_uid, status.st_gid);
-    }
+        code = open_unfinished(output, status.st_nlink > 0 ? 0600 : 0666);
+    if (code == 0 && status.st_nlink > 0)
+        output->is_rewritten = status.st_nlink > 1 || !make_alike(output->fd, &status);
     return code;
 }
 
@@ -231,7 +238,7 @@ static int copy_all(int from, int to, off_t size) {
     return 0;
 }
 
-/* Writes the complete file over one that has other names. Returns 0 or an errno value. */
+/* Writes the complete file over the old one. Returns 0 or an errno value. */
 static int rewrite(TtOutput *output) {
     struct stat status, old;
     int fd = open(output->target, O_WRONLY | O_CLOEXEC | O_NOCTTY);

@@ -305,6 +305,32 @@ def fault_J05_a_program_exports_to_what_it_has_open():
 
 
 @case
+def fault_J05_a_file_of_anothers_keeps_its_owner():
+    """Who may write it by its group, and cannot give it away, lets in nobody else."""
+    ttlib.need("setpriv")
+    if os.geteuid() != 0:
+        raise ttlib.Skip("only root makes a file another's")
+    program = compile_linked(EXPORTS)
+    folder = ttlib.temp_dir()
+    for name in ("ours", "theirs"):
+        (folder / name).write_text("old")
+        os.chown(folder / name, 1234, 1235)
+        (folder / name).chmod(0o660)
+    words = ["setpriv", "--bounding-set=-chown"]
+    with ttlib.Daemon() as daemon:
+        for command in (
+            [program, "theirs"], [ttlib.TT_CTL, "export", "--json=ours", program.name],
+        ):
+            result = ttlib.run([*words, *command], daemon.env(), cwd=folder)
+            check_equal(result.returncode, 0, f"{command}: {result.stderr}")
+    for name in ("ours", "theirs"):
+        status = (folder / name).stat()
+        check_equal((status.st_uid, status.st_gid, status.st_mode & 0o777), (1234, 1235, 0o660), name)
+        ttlib.check_schema(ttlib.read_json(folder / name))
+    check_equal(listing(folder), ["ours", "theirs"], "files")
+
+
+@case
 def export_replaces_a_file_at_once():
     """Whoever has the old one open reads it to its end; its mode and its links' names stay."""
     folder = ttlib.temp_dir()
