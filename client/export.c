@@ -21,13 +21,15 @@
 #define TEMPORARY ".tt-export-"
 #define LINKS_MAX 40 /* as the kernel */
 
-/* Where the bytes go, until they are all there. */
+/* Where the bytes go, until they are all there. Mapped, for a thread's stack may be smaller. */
 typedef struct Output {
     int fd;
     int old_fd; /* of a file that must not be replaced: it is rewritten; else -1 */
     bool is_temporary;
     char target[PATH_MAX]; /* behind all links but one of /proc */
     char temporary[PATH_MAX];
+    char link[PATH_MAX];         /* what the one at work holds */
+    uint8_t message[4096 + 256]; /* to the daemon and back */
 } Output;
 
 static int look_at(const char *path, struct stat *ret_status) {
@@ -53,13 +55,13 @@ static bool is_in_proc(char *path) {
     return r == 0 && status.f_type == PROC_SUPER_MAGIC;
 }
 
-/* Follows the links that a path's last name is, in place, be there something at their end or not.
- * Returns 0, 1 where it has come to one of /proc, or a negative errno. */
-static __attribute__((noinline)) int follow(char *path) {
-    char link[PATH_MAX];
+/* Follows the links that the target's last name is, be there something at their end or not. Returns
+ * 0, 1 where it has come to one of /proc, or a negative errno. */
+static int follow(Output *output) {
+    char *path = output->target, *link = output->link;
 
     for (int i = 0; i < LINKS_MAX; i++) {
-        long len = TT_SYS3(SYS_readlink, path, link, sizeof link);
+        long len = TT_SYS3(SYS_readlink, path, link, sizeof output->link);
         if (len == -EINVAL || len == -ENOENT)
             return 0; /* it is none */
         if (len < 0)
@@ -88,7 +90,7 @@ static int find_target(Output *output, const char *path, struct stat *ret_status
     if (len >= PATH_MAX)
         return -ENAMETOOLONG;
     memcpy(output->target, path, len + 1);
-    int followed = follow(output->target);
+    int followed = follow(output);
     if (followed < 0)
         return followed;
     output->is_temporary = followed == 0 && (r == -ENOENT || S_ISREG(status.st_mode));
@@ -253,8 +255,8 @@ static int read_answer(const uint8_t *message, size_t len) {
     return -EPROTO;
 }
 
-static int ask(int output_fd, TtExportFormat format) {
-    uint8_t message[4096 + 256];
+static int ask(Output *output, TtExportFormat format) {
+    uint8_t *message = output->message;
     uint64_t deadline = tt_sys_monotonic_ns() + ANSWER_BOUND_NS;
     TtRecordExport request = {
         .session = {.text = (const char *)tt_session.id, .len = sizeof tt_session.id},
@@ -265,9 +267,9 @@ static int ask(int output_fd, TtExportFormat format) {
         return -ENOTCONN;
     uint8_t *at = tt_connect_begin(message);
     at += tt_encode_export(at, 64, &request);
-    int r = tt_connect_send(fd, message, (size_t)(at - message), output_fd);
+    int r = tt_connect_send(fd, message, (size_t)(at - message), output->fd);
     if (r == 0) {
-        long len = tt_connect_receive(fd, message, sizeof message, NULL, deadline);
+        long len = tt_connect_receive(fd, message, sizeof output->message, NULL, deadline);
         r = len > 0 ? read_answer(message, (size_t)len) : len == 0 ? -ECONNRESET : (int)len;
     }
     tt_sys_close(fd);
@@ -275,8 +277,6 @@ static int ask(int output_fd, TtExportFormat format) {
 }
 
 static int export(const char *path, TtExportFormat format) {
-    Output output;
-
     if (path == NULL || *path == '\0')
         return -EINVAL;
     if (tt_is_sealed_now())
@@ -285,10 +285,14 @@ static int export(const char *path, TtExportFormat format) {
     if (tt_session_thread() == NULL &&
         atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) <= TT_GATE_SHUT)
         return -ENOTCONN;
-    int r = output_open(&output, path);
-    if (r < 0)
-        return r;
-    return output_close(&output, ask(output.fd, format));
+    Output *output = tt_sys_map_private(sizeof *output);
+    if (output == NULL)
+        return -ENOMEM;
+    int r = output_open(output, path);
+    if (r >= 0)
+        r = output_close(output, ask(output, format));
+    tt_sys_unmap(output, sizeof *output);
+    return r;
 }
 
 __attribute__((visibility("default"))) int tt_export_json(const char *path) {

@@ -274,6 +274,39 @@ def fault_J05_a_signal_comes_while_space_is_reserved():
     ttlib.check_schema(ttlib.read_json(check_over_hard_link("written", words)))
 
 
+ON_A_SMALL_STACK = r"""
+#include <limits.h>
+#include <pthread.h>
+#include <ttclient.h>
+
+static void *export(void *path) { return (void *)(long)tt_export_json(path); }
+
+int main(int argc, char **argv) {
+    pthread_attr_t attributes;
+    pthread_t thread;
+    void *result;
+
+    pthread_attr_init(&attributes);
+    if (pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN) != 0 ||
+        pthread_create(&thread, &attributes, export, argv[1]) != 0 ||
+        pthread_join(thread, &result) != 0)
+        return 1;
+    return result == NULL ? 0 : 2;
+}
+"""
+
+
+@case
+def fault_J05_a_thread_with_the_smallest_stack_exports():
+    program = compile_linked(ON_A_SMALL_STACK, "-pthread")
+    folder = ttlib.temp_dir()
+    (folder / "link").symlink_to("out")
+    with ttlib.Daemon() as daemon:
+        result = ttlib.run([program, "link"], daemon.env(), cwd=folder)
+    check_equal(result.returncode, 0, result.stderr)
+    ttlib.check_schema(ttlib.read_json(folder / "out"))
+
+
 @case
 def fault_J05_a_program_exports_to_what_it_has_open():
     """Its own output goes on where it is, and any other file keeps its name and those who have it
