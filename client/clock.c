@@ -43,7 +43,7 @@ bool tt_clock_is_stopped(void) { return own_stop != 0; }
 void tt_clock_inherit(void) {
     int mode = 0;
 
-    if (tt_clock_counts_ticks && !tt_clock_is_tsc && own_stop == 0 &&
-        TT_SYS2(SYS_prctl, PR_GET_TSC, &mode) == 0 && mode == PR_TSC_SIGSEGV)
+    if (last_stop != 0 && own_stop == 0 && TT_SYS2(SYS_prctl, PR_GET_TSC, &mode) == 0 &&
+        mode == PR_TSC_SIGSEGV)
         own_stop = last_stop;
 }
