@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#include "client/probe.h"
 #include "client/sys.h"
 
 bool tt_clock_is_tsc, tt_clock_counts_ticks;
@@ -24,6 +25,9 @@ __attribute__((cold, noinline)) uint64_t tt_clock_stamp_slow(void) {
         return own_stop;
     if (tt_clock_counts_ticks)
         return __rdtsc() >> TT_STAMP_SHIFT;
+    /* A filter may bind threads that did not set it (TSYNC), and the call be what it kills for. */
+    if (tt_is_sealed_now())
+        return last_stop;
 
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

@@ -20,7 +20,8 @@ void tt_clock_init(void);
 
 /* The calling thread is about to lose the right to read a clock (PR_SET_TSC): its stamps stand
  * still at the one returned, until it has the right again. Threads that it makes have this from it,
- * and find out by tt_clock_inherit before their first stamp. */
+ * and find out by tt_clock_inherit before their first stamp. A clock that may be a call of the
+ * kernel's stands for all threads once the process is sealed. */
 uint64_t tt_clock_stop(void);
 void tt_clock_go_on(void);
 bool tt_clock_is_stopped(void);

@@ -153,6 +153,12 @@ def fault_A17_nightly_filter_that_kills_the_clock():
     check_by_the_clock("prctl", CLOCK)
 
 
+@of_the_night
+def fault_A17_nightly_filter_that_kills_the_clock_of_all_threads():
+    """Those too that did not set it, and have their lanes (SECCOMP_FILTER_FLAG_TSYNC)."""
+    check_by_the_clock("tsync", CLOCK)
+
+
 # The kernel's clock reads the counter without a call, and whom that is forbidden dies of it. Not under
 # every hypervisor: the kernel tells to whom it is.
 FORBIDDEN_CLOCK = r"""

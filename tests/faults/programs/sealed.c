@@ -3,9 +3,10 @@
  *
  *   sealed WAY PAIRS [waits]
  *
- * WAY: strict, tsc, prctl, syscall, threads, tsc-threads, fork. PAIRS of malloc and free before,
- * and as many after; in between, where it waits, it says "sealed" and reads a byte. Exit status 5
- * where all went well, 77 where the kernel refuses. Whatever else it is killed for, it did not do.
+ * WAY: strict, tsc, prctl, syscall, tsync, threads, tsc-threads, fork. PAIRS of malloc and free
+ * before, and as many after; in between, where it waits, it says "sealed" and reads a byte. Exit
+ * status 5 where all went well, 77 where the kernel refuses. Whatever else it is killed for, it did
+ * not do.
  */
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -56,7 +57,7 @@ static struct sock_filter filter[] = {
 static struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
 
 static long pairs;
-static atomic_int done;
+static atomic_int done, is_sealed;
 
 static __attribute__((noinline)) void churn(void) {
     for (long i = 0; i < pairs; i++)
@@ -95,6 +96,24 @@ static void start_threads(void) {
     }
 }
 
+/* Has allocated before another thread's filter binds it too, and goes on. */
+static void *work_on(void *unused) {
+    churn();
+    atomic_fetch_add(&done, 1);
+    while (!atomic_load(&is_sealed))
+        __asm__ volatile("pause");
+    return work(unused);
+}
+
+static void start_bystander(void) {
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, work_on, NULL) != 0)
+        _exit(3);
+    while (atomic_load(&done) < 1)
+        __asm__ volatile("pause");
+}
+
 static int seal(const char *way) {
     if (strcmp(way, "strict") == 0)
         return prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
@@ -104,6 +123,9 @@ static int seal(const char *way) {
         return -1;
     if (strcmp(way, "syscall") == 0)
         return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+    if (strcmp(way, "tsync") == 0)
+        return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC,
+                            &program);
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
@@ -121,6 +143,8 @@ int main(int argc, char **argv) {
     malloc(40001);
     churn();
 
+    if (strcmp(argv[1], "tsync") == 0)
+        start_bystander();
     if (seal(argv[1]) != 0) {
         perror("sealed");
         return 77;
@@ -141,6 +165,11 @@ int main(int argc, char **argv) {
             churn_anew();
             syscall(SYS_exit_group, 0);
         }
+    }
+    if (strcmp(argv[1], "tsync") == 0) {
+        atomic_store(&is_sealed, 1);
+        while (atomic_load(&done) < 2)
+            __asm__ volatile("pause");
     }
     churn_anew();
     write(1, "done\n", 5);
