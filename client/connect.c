@@ -66,12 +66,12 @@ static int move_up(int fd) {
     return high == -EINVAL ? -EMFILE : high;
 }
 
-static bool is_own_user(int fd) {
-    struct ucred peer = {0};
+static struct ucred peer_of(int fd) {
+    struct ucred peer = {.uid = (uid_t)-1};
     socklen_t len = sizeof peer;
 
-    return tt_sys6(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, (long)&peer, (long)&len, 0) == 0 &&
-           peer.uid == (uid_t)TT_SYS0(SYS_geteuid);
+    tt_sys6(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, (long)&peer, (long)&len, 0);
+    return peer;
 }
 
 int tt_connect_open(void) {
@@ -87,7 +87,7 @@ int tt_connect_open(void) {
     if (fd < 0)
         return fd;
     r = (int)TT_SYS3(SYS_connect, fd, &address, sizeof address);
-    if (r == 0 && !is_own_user(fd))
+    if (r == 0 && peer_of(fd).uid != (uid_t)TT_SYS0(SYS_geteuid))
         r = -EPERM;
     if (r < 0) {
         tt_sys_close(fd);
@@ -95,6 +95,8 @@ int tt_connect_open(void) {
     }
     return fd;
 }
+
+int tt_connect_listener(int fd) { return peer_of(fd).pid; }
 
 uint64_t tt_connect_cookie(int fd) {
     uint64_t cookie = 0;

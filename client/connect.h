@@ -17,6 +17,10 @@
  * -ECONNREFUSED: no daemon; -EPERM: somebody else listens there; -EMFILE: no number left. */
 int tt_connect_open(void);
 
+/* Who listened where @fd connected, or 0 where that is in another namespace: the daemon's pid, or
+ * of a daemon that systemd listens for systemd's. */
+int tt_connect_listener(int fd);
+
 /* The descriptor's identity, or 0 where it is no socket of ours. */
 uint64_t tt_connect_cookie(int fd);
 

@@ -46,9 +46,10 @@ __attribute__((cold, noinline)) void tt_send_doorbell(TtThread *thread) {
 typedef enum Connection { STANDS, BROKEN, UNKNOWN } Connection;
 
 /* Where the program has closed our end. A daemon that was killed leaves a socket that nobody
- * listens at; one that answers there may be ours, and where there is none we may be under another
- * root. A vfork child has closed its own end alone. */
-static bool is_nobody_there(void) {
+ * listens at, or another daemon does; ours may be there as long as it is the same process that
+ * listens, and where there is none we may be under another root. A vfork child has closed its own
+ * end alone. */
+static bool has_daemon_gone(void) {
     static _Atomic uint64_t due_ns;
     uint64_t now = tt_sys_monotonic_ns();
     uint64_t due = atomic_load_explicit(&due_ns, memory_order_relaxed);
@@ -58,16 +59,18 @@ static bool is_nobody_there(void) {
                                                  memory_order_relaxed, memory_order_relaxed))
         return false;
     int fd = tt_connect_open();
-    if (fd >= 0)
-        tt_sys_close(fd);
-    return fd == -ECONNREFUSED;
+    if (fd < 0)
+        return fd == -ECONNREFUSED;
+    bool is_another = tt_connect_listener(fd) != tt_session.listener;
+    tt_sys_close(fd);
+    return is_another;
 }
 
 static Connection look_at_connection(void) {
     char byte;
 
     if (tt_connect_cookie(tt_session.fd) != tt_session.fd_cookie)
-        return is_nobody_there() ? BROKEN : UNKNOWN;
+        return has_daemon_gone() ? BROKEN : UNKNOWN;
     long r = tt_sys6(SYS_recvfrom, tt_session.fd, (long)&byte, 1, MSG_PEEK | MSG_DONTWAIT, 0, 0);
     return r == 0 || r == -ECONNRESET ? BROKEN : STANDS;
 }

@@ -37,7 +37,9 @@ static inline bool tt_send_is_given_up(const TtThread *thread) {
 bool tt_send_wait(TtThread *thread, uint64_t number);
 
 /* Has the daemon left the connection? Where the program closed our end of it: does nobody listen at
- * the daemon's socket? That is asked ten times a second at most, and false in between. */
+ * the daemon's socket any more, or another process? That is asked ten times a second at most, and
+ * false in between. Where systemd listens it is the same for ever; there the next daemon has the
+ * connections of the last, and reads on. */
 bool tt_send_is_broken(void);
 
 /* Waits for the daemon's answer as tt_connect_receive does, as long as the session may: who must be

@@ -77,6 +77,7 @@ static int greet(bool is_child, bool *ret_knows_parent) {
     tt_session.fork_scopes = is_child ? fork.scopes : 0;
     tt_session.fd = fd;
     tt_session.fd_cookie = tt_connect_cookie(fd);
+    tt_session.listener = tt_connect_listener(fd);
     int r = tt_connect_send(
         fd, message, tt_hello_write(message, sizeof message, is_child ? &fork : NULL, is_beginning),
         -1);

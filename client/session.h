@@ -56,6 +56,7 @@ typedef struct TtSession {
     TtLaneControl *control; /* the session's own block in segment 0 */
     int fd;                 /* the events socket, at 100 or above; -1: none */
     uint64_t fd_cookie;     /* SO_COOKIE: proof that fd is still ours */
+    int listener;           /* who listened where it connected (connect.h) */
     uint8_t id[TT_SESSION_ID_BYTES];
     uint8_t parent_id[TT_SESSION_ID_BYTES];
     TtRelation parent_relation;

@@ -3,6 +3,7 @@
 """Section C: what programs start, and where they go: namespaces, other roots, other rights."""
 
 import os
+import signal
 import subprocess
 
 import ttlib
@@ -508,6 +509,26 @@ def fault_C10_daemon_outlives_ours_and_meets_the_next():
         # Of 1,200,000 calls: a system call of each would take longer.
         check(system_us <= 200_000, f"{system_us} us in the kernel")
         with ttlib.Daemon(folder=daemon.folder) as next_daemon:
+            again = ttlib.wait_for(lambda: next_daemon.session_of(pid), "it is traced again")
+            check_equal((again["id"], again["state"]), (card["id"], "running"))
+            made.go_on.unlink()
+            made.wait_for_line(3)
+
+
+@case
+def fault_C10_daemon_never_sees_that_ours_is_gone():
+    """The next one listens before it looks, and is another."""
+    made = Daemonised()
+    with ttlib.Daemon() as daemon:
+        made.go_on.touch()
+        result = daemon.ctl("run", "--", *made.command(0))
+        check_equal(result.returncode, 5, result.stderr)
+        pid = int(made.wait_for_line(1))
+        card = daemon.wait_for_state(pid, "running")
+        os.kill(pid, signal.SIGSTOP)
+        daemon.kill()
+        with ttlib.Daemon(folder=daemon.folder) as next_daemon:
+            os.kill(pid, signal.SIGCONT)
             again = ttlib.wait_for(lambda: next_daemon.session_of(pid), "it is traced again")
             check_equal((again["id"], again["state"]), (card["id"], "running"))
             made.go_on.unlink()
