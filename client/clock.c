@@ -8,7 +8,8 @@
 #include "client/probe.h"
 #include "client/sys.h"
 
-bool tt_clock_is_tsc, tt_clock_counts_ticks;
+int tt_clock_tsc_trust;
+bool tt_clock_counts_ticks;
 
 static __thread uint64_t own_stop __attribute__((tls_model("initial-exec")));
 static uint64_t last_stop; /* of any thread */
@@ -16,8 +17,8 @@ static uint64_t last_stop; /* of any thread */
 void tt_clock_init(void) {
     unsigned a, b, c, d;
 
-    tt_clock_is_tsc = __get_cpuid(0x80000007, &a, &b, &c, &d) != 0 && (d & 1u << 8) != 0;
-    tt_clock_counts_ticks = tt_clock_is_tsc;
+    tt_clock_counts_ticks = __get_cpuid(0x80000007, &a, &b, &c, &d) != 0 && (d & 1u << 8) != 0;
+    tt_clock_tsc_trust = tt_clock_counts_ticks;
 }
 
 __attribute__((cold, noinline)) uint64_t tt_clock_stamp_slow(void) {
@@ -36,11 +37,20 @@ __attribute__((cold, noinline)) uint64_t tt_clock_stamp_slow(void) {
 
 uint64_t tt_clock_stop(void) {
     own_stop = last_stop = tt_clock_stamp();
-    tt_clock_is_tsc = false;
+    __atomic_fetch_sub(&tt_clock_tsc_trust, 1, __ATOMIC_RELAXED);
     return own_stop;
 }
 
 void tt_clock_go_on(void) { own_stop = 0; }
+
+void tt_clock_take_back(void) {
+    own_stop = 0;
+    __atomic_fetch_add(&tt_clock_tsc_trust, 1, __ATOMIC_RELAXED);
+}
+
+bool tt_clock_is_any_stopped(void) {
+    return __atomic_load_n(&tt_clock_tsc_trust, __ATOMIC_RELAXED) < tt_clock_counts_ticks;
+}
 
 bool tt_clock_is_stopped(void) { return own_stop != 0; }
 

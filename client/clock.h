@@ -12,7 +12,9 @@
 
 #define TT_STAMP_SHIFT 4 /* 16 ticks, 4 to 8 ns: finer than a block can pass between cores */
 
-extern bool tt_clock_is_tsc;       /* every thread may read the counter, and it ticks evenly */
+/* Above 0: every thread may read the counter, and it ticks evenly. One less for each thread that
+ * has given it up, or is about to. */
+extern int tt_clock_tsc_trust;
 extern bool tt_clock_counts_ticks; /* what the session's stamps are of */
 
 /* Before any stamp. */
@@ -24,6 +26,10 @@ void tt_clock_init(void);
  * kernel's stands for all threads once the process is sealed. */
 uint64_t tt_clock_stop(void);
 void tt_clock_go_on(void);
+/* It has not lost it: as though it had not been stopped. */
+void tt_clock_take_back(void);
+/* Has any thread's been, without that? */
+bool tt_clock_is_any_stopped(void);
 bool tt_clock_is_stopped(void);
 void tt_clock_inherit(void);
 
@@ -31,7 +37,7 @@ void tt_clock_inherit(void);
 uint64_t tt_clock_stamp_slow(void);
 
 static inline uint64_t tt_clock_stamp(void) {
-    if (__builtin_expect(tt_clock_is_tsc, 1))
+    if (__builtin_expect(tt_clock_tsc_trust > 0, 1))
         return __rdtsc() >> TT_STAMP_SHIFT;
     return tt_clock_stamp_slow();
 }

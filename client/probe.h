@@ -20,11 +20,12 @@
 
 #define TT_USER_END ((uint64_t)1 << 47)
 
-/* The program may have forbidden system calls (tt_stack_seal): nothing more can be proven then. */
-extern _Atomic bool tt_is_sealed TT_HIDDEN;
+/* The program may have forbidden system calls, so often (tt_stack_seal): nothing more can be proven
+ * then. */
+extern _Atomic uint32_t tt_seal_count TT_HIDDEN;
 
 static inline bool tt_is_sealed_now(void) {
-    return atomic_load_explicit(&tt_is_sealed, memory_order_relaxed);
+    return atomic_load_explicit(&tt_seal_count, memory_order_relaxed) > 0;
 }
 
 /* Can the page of @addr be read? Any thread; another thread may make the answer old. */

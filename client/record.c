@@ -292,6 +292,5 @@ void tt_record_stop_clock(uintptr_t frame) {
         }
         tt_record_end(used);
     }
-    tt_session.is_barred = true; /* this session goes on, and is the last */
     errno = kept_errno;
 }

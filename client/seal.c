@@ -51,19 +51,17 @@ static bool is_seccomp_seal(long operation, long flags, long argument) {
            (operation == SECCOMP_SET_MODE_FILTER && argument != 0);
 }
 
-/* Of what a call is about to give up, what was had until then. */
+/* What a call is about to give up. Others may be about to at the same time, and one succeed where
+ * another fails: what holds for all threads is counted. */
 typedef struct Loss {
     bool seals, stops;
-    bool was_barred, was_tsc; /* where it stops */
 } Loss;
 
 /* Before the call: afterwards it would be too late. */
 static Loss give_up(bool seals, bool stops) {
     /* A clock that is not the processor's counter may be a call of the kernel. */
-    Loss loss = {.seals = seals && !tt_is_sealed_now(),
-                 .stops = (stops || (seals && !tt_clock_counts_ticks)) && !tt_clock_is_stopped(),
-                 .was_barred = tt_session.is_barred,
-                 .was_tsc = tt_clock_is_tsc};
+    Loss loss = {.seals = seals,
+                 .stops = (stops || (seals && !tt_clock_counts_ticks)) && !tt_clock_is_stopped()};
 
     if (loss.stops)
         tt_record_stop_clock((uintptr_t)__builtin_frame_address(0));
@@ -74,11 +72,8 @@ static Loss give_up(bool seals, bool stops) {
 
 /* The call failed, and all is as it was. */
 static void take_back(Loss loss) {
-    if (loss.stops) {
-        tt_clock_go_on();
-        tt_clock_is_tsc = loss.was_tsc;
-        tt_session.is_barred = loss.was_barred;
-    }
+    if (loss.stops)
+        tt_clock_take_back();
     if (loss.seals)
         tt_stack_seal(false);
 }

@@ -54,6 +54,9 @@ static uint8_t message[TT_MESSAGE_MAX]; /* under the lock */
 /* Nothing of the program's has run yet. */
 static bool is_beginning;
 
+/* Where a thread's clock stands the session there is goes on, and is the last. */
+static bool is_barred(void) { return tt_session.is_barred || tt_clock_is_any_stopped(); }
+
 /* The number may be another file's by now. */
 static void hang_up(void) {
     if (tt_session.fd >= 0 && tt_connect_cookie(tt_session.fd) == tt_session.fd_cookie)
@@ -169,7 +172,7 @@ static void begin_as_child(void) {
         atomic_store_explicit(&tt_gate.generation, TT_GATE_SHUT, memory_order_relaxed);
         tt_session.is_barred |= !tt_session.options.follows;
         is_beginning = true; /* all that it has done so far it did before it was a process */
-        if (was_traced && !tt_session.is_barred)
+        if (was_traced && !is_barred())
             start_locked(true);
         is_beginning = false;
     }
@@ -211,7 +214,7 @@ static uint32_t count_other_threads(void) {
  * The glibc calls the handlers that were registered first nearest to the fork itself. */
 static void before_fork(void) {
     /* Where no system call is allowed any more, the child is not traced. */
-    if (!tt_session.is_ready || tt_session.is_barred || tt_is_sealed_now())
+    if (!tt_session.is_ready || is_barred() || tt_is_sealed_now())
         return;
     /* A child that has done nothing yet: its own child's parent is it, not its parent. */
     if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) == TT_GATE_FORKED)
@@ -236,7 +239,7 @@ static void after_fork_in_child(void) {
 int tt_session_start(void) {
     uint64_t mask;
 
-    if (tt_session.is_barred || !tt_session.is_ready || tt_is_sealed_now())
+    if (is_barred() || !tt_session.is_ready || tt_is_sealed_now())
         return -EPERM;
     if (atomic_load_explicit(&tt_gate.generation, memory_order_relaxed) == TT_GATE_FORKED)
         begin_as_child();
@@ -300,7 +303,7 @@ static void look_again(void) {
  */
 static void look_at_sleep(uint32_t generation) {
     /* Who may make no call, or read no clock, is woken by that daemon or by none. */
-    if (tt_session.is_barred || tt_is_sealed_now() || is_too_soon())
+    if (is_barred() || tt_is_sealed_now() || is_too_soon())
         return;
 
     uint64_t now = tt_sys_monotonic_ns();
@@ -364,11 +367,11 @@ __attribute__((cold, noinline)) TtThread *tt_session_thread_slow(void) {
     uint32_t generation = atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
 
     if (generation <= TT_GATE_SHUT) {
-        bool is_barred = tt_session.is_barred || tt_is_sealed_now();
+        bool is_over = is_barred() || tt_is_sealed_now();
 
-        if (is_barred)
+        if (is_over)
             pass(PASS_FOR_GOOD, generation, &always_zero);
-        if (is_barred || !tt_session.is_ready)
+        if (is_over || !tt_session.is_ready)
             return NULL;
         if (generation == TT_GATE_FORKED)
             begin_as_child();
@@ -376,7 +379,7 @@ __attribute__((cold, noinline)) TtThread *tt_session_thread_slow(void) {
             look_again();
         generation = atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
         if (generation <= TT_GATE_SHUT) {
-            pass(tt_session.is_barred ? PASS_FOR_GOOD : LOOK_EVERY_BYTES, generation, &always_zero);
+            pass(is_barred() ? PASS_FOR_GOOD : LOOK_EVERY_BYTES, generation, &always_zero);
             return NULL;
         }
     }
@@ -481,7 +484,7 @@ static void prepare(int argc, char **argv, char **environment) {
         tt_preload_leave(environment);
     if (is_our_own_tool() || !has_room())
         tt_session.is_barred = true;
-    if (tt_session.is_barred)
+    if (is_barred())
         return;
 
     tt_hello_keep_arguments(argc, argv);
@@ -517,7 +520,7 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
     tt_real_set_aside(true);
     prepare(argc, argv, environment);
     tt_real_set_aside(false);
-    if (tt_session.is_barred)
+    if (is_barred())
         return;
     tt_session.is_ready = true;
     is_beginning = true;
@@ -531,8 +534,8 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
  * another its constructor may allocate before ours has run; the arguments lie where the kernel put
  * them. */
 __attribute__((cold, noinline)) void tt_session_begin_early(uint64_t caller) {
-    if (&__libc_stack_end == NULL || tt_session.is_barred || tt_session.is_ready ||
-        !tt_glibc_is_there() || !tt_glibc_may_load(caller))
+    if (&__libc_stack_end == NULL || is_barred() || tt_session.is_ready || !tt_glibc_is_there() ||
+        !tt_glibc_may_load(caller))
         return;
 
     const long *argc = __libc_stack_end;

@@ -37,7 +37,7 @@
 #define WORDS_MAX TT_STACK_WORDS_MAX
 
 uint64_t tt_loader_start, tt_loader_size;
-_Atomic bool tt_is_sealed;
+_Atomic uint32_t tt_seal_count;
 static bool is_ready; /* the tables are there */
 
 /* In the loader, and nowhere else. Weak: it is the loader's, and we name libc alone. */
@@ -532,7 +532,7 @@ void tt_stack_after_fork(void) {
 }
 
 void tt_stack_seal(bool is_sealed) {
-    atomic_store_explicit(&tt_is_sealed, is_sealed, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tt_seal_count, is_sealed ? 1 : UINT32_MAX, memory_order_relaxed);
 }
 
 void tt_stack_advance_epoch(void) { atomic_fetch_add_explicit(&tt_epoch, 1, memory_order_acq_rel); }

@@ -119,7 +119,7 @@ static inline bool tt_stack_is_loader(uint64_t ip) { return ip - tt_loader_start
 /* The program has forbidden system calls, and breaking that may kill it (seccomp): from here on
  * none is made. Stacks are verified, reused and walked as before; what is not yet known truncates
  * them, and new ones are TT_STACK_NONE. Any thread, any time; false only where the program failed
- * to forbid them. */
+ * to forbid them, which takes back one true. */
 void tt_stack_seal(bool is_sealed);
 
 /* Modules may have changed: what was learnt is revalidated when next used. Any thread, any time. */

@@ -81,6 +81,41 @@ def fault_A17_filter_that_kills_and_more_than_the_lanes_hold():
     check_sealed("prctl", is_timed=True, pairs=500_000)
 
 
+# The kernel refuses a filter, and in the meantime another thread is given one.
+REFUSED = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <sys/syscall.h>
+
+void in_between(void);
+
+long syscall(long number, long a, long b, long c, long d, long e, long f) {
+    if (number != SYS_seccomp)
+        return ((__typeof__(&syscall))dlsym(RTLD_NEXT, "syscall"))(number, a, b, c, d, e, f);
+    in_between();
+    errno = EINVAL;
+    return -1;
+}
+"""
+
+
+@case
+def fault_A17_filter_that_kills_while_another_is_refused():
+    program = ttlib.build("sealed.c", "-w", "-D_GNU_SOURCE", "-pthread", "-rdynamic")
+    refused = ttlib.compile_c(REFUSED, "-w", "-shared", "-fPIC", name="refused.so")
+    words = [program, "between", 500_000]
+    alone = run(words, ttlib.clean_env({"LD_PRELOAD": refused}))
+    with ttlib.Daemon() as daemon:
+        env = daemon.preload_env()
+        env["LD_PRELOAD"] += f":{refused}"
+        traced = run(words, env)
+    if alone.returncode == 77:
+        raise ttlib.Skip(f"the kernel knows no filters: {alone.stderr}")
+    check_equal((alone.returncode, alone.stdout), (5, "done\n"), alone.stderr)
+    check_like(traced, alone)
+
+
 @case
 def fault_A17_filter_that_kills_without_a_daemon():
     """Nor does it look for one any more."""

@@ -305,7 +305,7 @@ def run_by_the_clock(words, env):
         *(f"set environment {name} {env[name]}" for name in of_program),
         "break tt_session_start",
         "run",
-        "set var tt_clock_is_tsc = 0",
+        "set var tt_clock_tsc_trust = 0",
         "set var tt_clock_counts_ticks = 0",
         "delete",
         "continue",

@@ -3,10 +3,10 @@
  *
  *   sealed WAY PAIRS [waits]
  *
- * WAY: strict, tsc, prctl, syscall, tsync, threads, tsc-threads, fork. PAIRS of malloc and free
- * before, and as many after; in between, where it waits, it says "sealed" and reads a byte. Exit
- * status 5 where all went well, 77 where the kernel refuses. Whatever else it is killed for, it did
- * not do.
+ * WAY: strict, tsc, prctl, syscall, tsync, between, threads, tsc-threads, fork. PAIRS of malloc and
+ * free before, and as many after; in between, where it waits, it says "sealed" and reads a byte.
+ * Exit status 5 where all went well, 77 where the kernel refuses. Whatever else it is killed for,
+ * it did not do.
  */
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -105,14 +105,24 @@ static void *work_on(void *unused) {
     return work(unused);
 }
 
-static void start_bystander(void) {
+static void start(void *(*run)(void *)) {
     pthread_t thread;
 
-    if (pthread_create(&thread, NULL, work_on, NULL) != 0)
+    if (pthread_create(&thread, NULL, run, NULL) != 0)
         _exit(3);
     while (atomic_load(&done) < 1)
         __asm__ volatile("pause");
 }
+
+static void *seal_and_work_on(void *unused) {
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        _exit(77);
+    return work_on(unused);
+}
+
+/* For a library to call when the kernel has been called and has not answered. */
+void in_between(void) { start(seal_and_work_on); }
 
 static int seal(const char *way) {
     if (strcmp(way, "strict") == 0)
@@ -126,6 +136,8 @@ static int seal(const char *way) {
     if (strcmp(way, "tsync") == 0)
         return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC,
                             &program);
+    if (strcmp(way, "between") == 0)
+        return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == -1 ? 0 : -1;
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
@@ -144,7 +156,7 @@ int main(int argc, char **argv) {
     churn();
 
     if (strcmp(argv[1], "tsync") == 0)
-        start_bystander();
+        start(work_on);
     if (seal(argv[1]) != 0) {
         perror("sealed");
         return 77;
@@ -166,7 +178,7 @@ int main(int argc, char **argv) {
             syscall(SYS_exit_group, 0);
         }
     }
-    if (strcmp(argv[1], "tsync") == 0) {
+    if (strcmp(argv[1], "tsync") == 0 || strcmp(argv[1], "between") == 0) {
         atomic_store(&is_sealed, 1);
         while (atomic_load(&done) < 2)
             __asm__ volatile("pause");

@@ -11,7 +11,7 @@
 #define THREADS 4
 #define ROUNDS 50000u
 
-_Atomic bool tt_is_sealed;
+_Atomic uint32_t tt_seal_count;
 
 static int compare(gconstpointer a, gconstpointer b) {
     guint64 one = *(const guint64 *)a, other = *(const guint64 *)b;
