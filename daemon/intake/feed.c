@@ -389,7 +389,8 @@ void tt_feed_take_inheritance(TtFeed *feed, const guint8 *records, gsize len, gb
 
     while (!is_over(feed) && tt_decode_framed(&cursor, &raw) == TT_ITEM_RECORD)
         take_inherited(feed, &raw);
-    if (!is_last)
+    /* A daemon that ends cuts it off. What the lanes hold is told after all of it, or not by us. */
+    if (!is_last || feed->is_closing)
         return;
     g_mutex_lock(&feed->lock);
     feed->is_inheriting = FALSE;

@@ -105,7 +105,8 @@ GQueue *tt_feed_get_heirs(TtFeed *feed);
 /* Its recording's disk is slower than it: bring nothing more for a moment. */
 gboolean tt_feed_is_behind(const TtFeed *feed);
 
-/* Applies records of what it inherits (tt_bequest_write). Its own events wait for the last. */
+/* Applies records of what it inherits (tt_bequest_write). Its own events wait for the last; from
+ * tt_feed_close() on for the next daemon. */
 void tt_feed_take_inheritance(TtFeed *feed, const guint8 *records, gsize len, gboolean is_last);
 
 /* Marks the instant of now, up to which it catches up. */

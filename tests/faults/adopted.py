@@ -5,6 +5,7 @@ beside their events (restart.py)."""
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
 
@@ -12,6 +13,7 @@ import ttlib
 from manager import Manager, stopped_thread
 from ttlib import case, check, check_equal
 
+FUTEX = "202 "  # the number of the system call
 
 LOSSY = r"""
 #include <stdlib.h>
@@ -167,8 +169,27 @@ int main(void) {
 """
 
 
-@case
-def fault_H13_killed_while_a_child_inherits():
+def kill(manager):
+    """Ends the daemon, of which a thread is stopped."""
+    manager.hear()
+    manager.daemon.kill()
+
+
+def terminate(manager):
+    """Has the daemon end, of which a thread is stopped, as far as it comes without that one."""
+    process = pathlib.Path(f"/proc/{manager.daemon.pid}")
+    events = f"socket:[{os.fstat(manager.listeners[0].fileno()).st_ino}]"
+
+    def is_waiting():
+        """It takes no more programs, and its main thread stands still."""
+        names = [at.resolve().name for at in (process / "fd").iterdir()]
+        return events not in names and (process / "syscall").read_text().startswith(FUTEX)
+
+    manager.daemon.send_signal(signal.SIGTERM)
+    ttlib.wait_for(is_waiting, "the daemon waits for the stopped thread")
+
+
+def end_while_a_child_inherits(end):
     """What it began with is not known, which is said; what it allocates then has its stack."""
     if len(os.sched_getaffinity(0)) < 2:
         raise ttlib.Skip("the parent's worker is the child's here")
@@ -191,9 +212,9 @@ def fault_H13_killed_while_a_child_inherits():
         go_on()
         files = lambda: [path for path in folder.iterdir() if path.stat().st_size > 100]
         ttlib.wait_for(lambda: len(files()) == 2, "the child's journal has begun")
-        manager.hear()
-        manager.daemon.kill()
-    manager.kill()
+        end(manager)
+    manager.daemon.wait(ttlib.SECONDS)
+    manager.hear()
     manager.start()
 
     def find_child():
@@ -215,6 +236,17 @@ def fault_H13_killed_while_a_child_inherits():
     for block in blocks:
         check_equal(ttlib.functions_of(export, block["stack"])[:2], ["add", "main"], "its stack")
     manager.close()
+
+
+@case
+def fault_H13_killed_while_a_child_inherits():
+    end_while_a_child_inherits(kill)
+
+
+@case
+def fault_H13_terminated_while_a_child_inherits():
+    """It reads no more of a child whose inheritance it has cut off."""
+    end_while_a_child_inherits(terminate)
 
 
 ttlib.main()
