@@ -11,6 +11,9 @@
 #include "protocol/checked.h"
 
 #define CUT "The recording breaks off before the program's end: what happened after that is missing"
+#define CUT_OFF                                                                                    \
+    "What the program inherited of its parent had not come when the daemon ended: that is "        \
+    "missing, and what it did until then"
 
 /* A session of the file. */
 typedef struct Told {
@@ -288,6 +291,8 @@ static Held *retell(TtReplay *replay, const Told *told, const TtSnapshot *wanted
         tt_session_add_doubt(held->session, CUT);
         tt_session_end(held->session, TT_SESSION_LOST, -1, 0);
     }
+    if (tt_retelling_lacks_inheritance(retelling))
+        tt_session_add_doubt(held->session, CUT_OFF);
     return held;
 }
 

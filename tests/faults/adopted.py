@@ -249,4 +249,45 @@ def fault_H13_terminated_while_a_child_inherits():
     end_while_a_child_inherits(terminate)
 
 
+@case
+def fault_H13_recorded_while_a_child_inherits():
+    """That its recording lacks what it did is said, though it is one that was brought to its end."""
+    if len(os.sched_getaffinity(0)) < 2:
+        raise ttlib.Skip("the parent's worker is the child's here")
+    program = ttlib.compile_c(FORKING, "-w", "-O1")
+    recording = ttlib.temp_dir() / "recording"
+    manager = Manager()
+    manager.start()
+    recorder = subprocess.Popen(
+        [ttlib.TT_CTL, "record", recording],
+        env=manager.client.env(),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    ttlib.at_end(recorder.kill)
+    recorder.stderr.readline()  # it has begun
+    process = subprocess.Popen(
+        [program], env=manager.client.preload_env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    ttlib.at_end(process.kill)
+    ttlib.wait_for(lambda: manager.sessions(), "the parent")
+    with stopped_thread(manager.daemon.pid, "worker-0"):
+        process.stdin.write(b"x")
+        process.stdin.flush()
+        check_equal(process.stdout.read(1), b"x")
+        (child,) = [card for card in manager.sessions() if card["pid"] != process.pid]
+        terminate(manager)
+    recorder.communicate(timeout=ttlib.SECONDS)
+    process.communicate(timeout=ttlib.SECONDS)
+    manager.start()
+    result = manager.client.ctl("export", str(child["pid"]), "--json", f"--from={recording}")
+    export = json.loads(result.stdout)
+    check_equal(export["process"]["state"], "lost")
+    check_equal(export["completeness"]["exact"], False, "exact")
+    doubts = export["completeness"]["doubts"]
+    check(any("inherited" in doubt for doubt in doubts), f"it is said: {doubts}")
+    manager.close()
+
+
 ttlib.main()
