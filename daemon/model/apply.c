@@ -276,6 +276,7 @@ void tt_session_reopen(TtSession *session, guint16 thread) {
     guint32 slot = at->open_slot;
     guint32 parent;
 
+    at->has_open_shed = FALSE;
     if (slot == 0)
         return;
     at->open_slot = 0;
@@ -336,6 +337,18 @@ static void bury_resized(TtSession *session, guint32 slot, guint16 thread) {
     tt_session_bury(session, slot, thread, session->threads.threads[thread].open_stack);
 }
 
+/* The same where it is counted only. FALSE: it is not. */
+static gboolean free_resized(TtSession *session, guint16 thread) {
+    TtThread *at = &session->threads.threads[thread];
+
+    if (!at->has_open_shed)
+        return FALSE;
+    at->has_open_shed = FALSE;
+    if (session->shed.blocks > 0) /* else others' frees were taken for its */
+        tt_session_free_shed(session, thread);
+    return TRUE;
+}
+
 static G_GNUC_NO_INLINE void apply_realloc_end(TtSession *session, const TtEvent *event,
                                                guint32 leaf) {
     TtThread *thread = &session->threads.threads[event->thread];
@@ -344,7 +357,7 @@ static G_GNUC_NO_INLINE void apply_realloc_end(TtSession *session, const TtEvent
     Birth birth;
 
     if (old_slot == 0) { /* of a block that nobody knew; or that is not to be known */
-        if (!session->has_paused)
+        if (free_resized(session, event->thread) || !session->has_paused)
             apply_alloc(session, event, leaf, is_sampled);
         return;
     }
@@ -379,10 +392,11 @@ void tt_session_leave_realloc(TtSession *session, guint16 thread, guint64 stamp)
     if (!tt_session_is_sampled(session))
         tt_session_add_doubt(session, "A block is missing: its program took the session for a "
                                       "sampled one.");
-    if (slot == 0) /* of a block that nobody knew */
-        return;
     at->open_slot = 0;
-    bury_resized(session, slot, thread);
+    if (slot)
+        bury_resized(session, slot, thread);
+    else if (!free_resized(session, thread)) /* of a block that nobody knew */
+        return;
     tt_session_settle(session);
     tt_sites_drain_lifetimes(&session->sites);
 }

@@ -4,6 +4,10 @@
 #define LOOKBACK_FREES 4096u /* how far back a double free is recognized */
 #define LOOKBACK_EVENTS 64u  /* each such search is paid for by so many events */
 
+#define MISTAKABLE                                                                                 \
+    "Blocks that the program left out (tt_pause) cannot be told from those that are counted "      \
+    "only: where one was freed or resized, one of these is taken to have been."
+
 void tt_death_leave_names(TtSession *session, const TtBlock *block, const TtExtras *extras) {
     TtAmount weight = tt_sampling_get_weight(&session->sampling, block->id, block->size);
 
@@ -72,7 +76,7 @@ void tt_session_free_unseen(TtSession *session, guint32 slot) {
     session->synthesized_frees++;
 }
 
-static void free_shed(TtSession *session, guint16 thread) {
+void tt_session_free_shed(TtSession *session, guint16 thread) {
     TtAmount weight = {.blocks = 1};
     TtVariance variance;
     guint32 site;
@@ -90,13 +94,19 @@ static void free_shed(TtSession *session, guint16 thread) {
     session->threads.threads[thread].frees += weight.blocks;
     session->threads.threads[thread].freed += weight.bytes;
     tt_sites_remove_block(&session->sites, site, weight);
+    if (session->has_paused)
+        tt_session_add_doubt(session, MISTAKABLE);
 }
 
 void tt_session_free_unknown(TtSession *session, const TtEvent *event) {
-    if (session->shed.blocks > 0) {
-        free_shed(session, event->thread);
+    gboolean is_shed = session->shed.blocks > 0;
+
+    if (event->op == TT_OP_REALLOC_BEGIN) /* the end tells whether it dies */
+        session->threads.threads[event->thread].has_open_shed = is_shed;
+    else if (is_shed)
+        tt_session_free_shed(session, event->thread);
+    if (is_shed)
         return;
-    }
     /* Of a block that is not in the sample, or was born in a pause. */
     if (tt_session_is_sampled(session) || session->has_paused)
         return;

@@ -111,7 +111,11 @@ void tt_session_bury(TtSession *session, guint32 slot, guint16 freed_by, guint32
 /* What was alive here cannot be any more: it was freed and nobody saw it. Cold. */
 void tt_session_free_unseen(TtSession *session, guint32 slot);
 
-/* A free of an address where no live block starts. Cold. */
+/* One of the blocks that are counted only has died; there must be one. Cold. */
+void tt_session_free_shed(TtSession *session, guint16 thread);
+
+/* A free of an address where no live block starts, or the begin of such a block's reallocation.
+ * Cold. */
 void tt_session_free_unknown(TtSession *session, const TtEvent *event);
 
 G_END_DECLS

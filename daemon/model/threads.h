@@ -18,8 +18,9 @@ typedef struct TtThread {
     guint32 scope;                   /* its innermost scope that has a row, or TT_NONE */
     guint32 scope_depth;             /* how many are open; more than the row is deep: "other" */
     guint32 tid;
-    guint64 told_fork; /* token of the last fork that it has told of, or 0 */
-    char *name;        /* GRefString, or NULL */
+    gboolean has_open_shed; /* that block is one of those that are counted only */
+    guint64 told_fork;      /* token of the last fork that it has told of, or 0 */
+    char *name;             /* GRefString, or NULL */
 } TtThread;
 
 typedef struct TtLaneThread {

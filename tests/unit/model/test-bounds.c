@@ -203,6 +203,55 @@ static void apply_births(TtSession *session, guint64 first, guint count) {
         simple_apply(session, TT_OP_ALLOC, 0, first + i, (first + i) * 64, 8);
 }
 
+static void check_live(TtSession *session, guint64 blocks, guint64 bytes) {
+    g_autoptr(TtSnapshot) snapshot = simple_look(session);
+
+    simple_check_balance(snapshot);
+    g_assert_cmpuint(tt_snapshot_get_totals(snapshot)->live_blocks, ==, blocks);
+    g_assert_cmpuint(tt_snapshot_get_totals(snapshot)->live_bytes, ==, bytes);
+}
+
+static gboolean has_doubt_of(TtSession *session, const char *word) {
+    g_autoptr(TtSnapshot) snapshot = simple_look(session);
+    const GPtrArray *doubts = tt_snapshot_get_completeness(snapshot)->doubts;
+    gboolean has_it = FALSE;
+
+    for (guint i = 0; i < doubts->len; i++)
+        has_it |= strstr(g_ptr_array_index(doubts, i), word) != NULL;
+    return has_it;
+}
+
+/* A block that is counted only lives through its reallocation, whether or not the program leaves
+ * out others. */
+static void shed_blocks_are_resized(void) {
+    const guint count = 20000, size = 32;
+    TtModelLimits limits;
+
+    tt_model_limits_init(&limits);
+    limits.detail_bytes = 300000;
+    g_autoptr(TtSession) session = simple_new(&limits);
+    for (guint i = 0; i < count; i++)
+        simple_apply(session, TT_OP_ALLOC, 0, i, 0x100000 + i * (guint64)64, size);
+    guint64 last = 0x100000 + (count - 1) * (guint64)64, time = count;
+    for (guint has_paused = 0; has_paused < 2; has_paused++) {
+        if (has_paused)
+            tt_session_pause(session, SIMPLE_START + time);
+        simple_apply(session, TT_OP_REALLOC_BEGIN, 0, time++, last, 0);
+        simple_apply(session, TT_OP_REALLOC_END, 0, time++, last, size);
+        check_live(session, count, count * (guint64)size);
+        simple_apply(session, TT_OP_REALLOC_BEGIN, 1, time++, last, 0);
+        tt_session_fail_realloc(session, 1, SIMPLE_START + time++);
+        check_live(session, count, count * (guint64)size);
+        g_assert_cmpint(has_doubt_of(session, "tt_pause"), ==, has_paused);
+    }
+    simple_apply(session, TT_OP_REALLOC_BEGIN, 0, time++, last, 0);
+    tt_session_leave_realloc(session, 0, SIMPLE_START + time++);
+    check_live(session, count - 1, (count - 1) * (guint64)size);
+    /* Of one that was left out nobody knows that it was. */
+    simple_apply(session, TT_OP_FREE, 0, time++, 0x10, 0);
+    check_live(session, count - 2, (count - 2) * (guint64)size);
+}
+
 static guint64 count_shed(TtSession *session) {
     g_autoptr(TtSnapshot) snapshot = simple_look(session);
 
@@ -338,6 +387,7 @@ int main(int argc, char **argv) {
     TEST(extras_do_not_pile_up);
     TEST(sums_do_not_wrap);
     TEST(shed_blocks_are_counted);
+    TEST(shed_blocks_are_resized);
     TEST(fault_G14_neighbours_of_a_flood_lose_nothing);
     TEST(stacks_past_the_limit_are_other);
     TEST(floods_of_names_are_other);
