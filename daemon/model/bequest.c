@@ -305,6 +305,17 @@ static void tell_doubts(TtBequest *bequest) {
 
 /* ---- All of it ---- */
 
+/* Whether the parent had left out blocks by then. A PAUSE is no event: it may be later than the
+ * last of these, but is not than the token. Without one it is not known, and its exports say so. */
+static gboolean had_paused(const TtBequest *bequest) {
+    const TtSession *parent = bequest->parent;
+    guint64 token = bequest->instant.token;
+
+    return parent->has_paused &&
+           (token == 0 ||
+            parent->pause_tick <= MAX(bequest->end_tick, tt_session_tick_of(parent, token)));
+}
+
 static void tell_end(TtBequest *bequest) {
     const TtOpenScopes *open = &bequest->open;
     TtRecordInheritanceEnd record = {
@@ -341,7 +352,7 @@ static gboolean write_dead(TtBequest *bequest, gsize max_bytes) {
 
 gboolean tt_bequest_write(TtBequest *bequest, GByteArray *records, gsize max_bytes) {
     TtRecordInheritance beginning = {.origin_stamp = bequest->parent->start_stamp,
-                                     .has_paused = bequest->parent->has_paused};
+                                     .has_paused = had_paused(bequest)};
 
     bequest->records = records;
     switch (bequest->stage) {

@@ -52,6 +52,7 @@ struct TtSession {
     guint64 hindsight;               /* stamps by which a thread's may precede their cause */
     guint64 unknown_names;           /* variables that pointed to no block */
     gboolean has_paused;             /* some blocks are not told, on purpose */
+    guint64 pause_tick;              /* then: from when on; 0: since before the session */
     guint64 gap_events;              /* lost, as gaps declare */
     guint64 dropped_events;          /* lost otherwise */
     TtSampling sampling;

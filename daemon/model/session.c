@@ -184,7 +184,11 @@ void tt_session_leave_scope(TtSession *session, guint16 thread, const TtRecordSc
 }
 
 void tt_session_pause(TtSession *session, guint64 stamp) {
+    guint64 tick = tt_session_tick_of(session, stamp);
+
     tt_session_advance(session, stamp);
+    if (!session->has_paused || tick < session->pause_tick)
+        session->pause_tick = tick;
     session->has_paused = TRUE;
 }
 

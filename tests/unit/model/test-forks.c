@@ -163,6 +163,34 @@ static void fork_without_a_word_is_led_back(void) {
     simple_release(&held);
 }
 
+static gboolean has_paused(TtSession *session) {
+    g_autoptr(TtSnapshot) snapshot = simple_look(session);
+
+    return tt_snapshot_get_completeness(snapshot)->has_paused;
+}
+
+/* What the parent leaves out from some time after the fork on is not the child's; what it had left
+ * out by then is, though its last event was before. */
+static void pauses_are_inherited_as_of_the_fork(void) {
+    static const guint64 times_ns[] = {FORK_NS + 2, FORK_NS + 1, FORK_NS};
+
+    for (guint i = 0; i < G_N_ELEMENTS(times_ns); i++) {
+        g_autoptr(TtSession) parent = simple_new(NULL);
+
+        give_birth(parent, 10);
+        tell_fork(parent);
+        tt_session_pause(parent, SIMPLE_START + FORK_NS + 30);
+        tt_session_pause(parent, SIMPLE_START + times_ns[i]); /* another lane's */
+        g_autoptr(TtSession) child = inherit(parent, SIMPLE_START + FORK_NS + 1, 0);
+        g_assert_cmpint(has_paused(child), ==, i > 0);
+        simple_apply(child, TT_OP_FREE, tt_session_get_thread(child, 0, 100), 6000, 0x999000, 0);
+        g_autoptr(TtSnapshot) snapshot = simple_look(child);
+        g_assert_cmpuint(tt_snapshot_get_completeness(snapshot)->unknown_frees, ==, i == 0);
+        g_autoptr(TtSession) raw = inherit(parent, 0, 0);
+        g_assert_true(has_paused(raw));
+    }
+}
+
 static gsize count_allocated(void) {
     struct mallinfo2 info = mallinfo2();
 
@@ -480,6 +508,7 @@ int main(int argc, char **argv) {
     ADD(forked_state_outlives_the_parents_blocks);
     ADD(events_between_fork_and_its_word_are_taken_back);
     ADD(fork_without_a_word_is_led_back);
+    ADD(pauses_are_inherited_as_of_the_fork);
     ADD(children_in_line_share_the_parents_memory);
     ADD(books_of_a_child_balance);
     ADD(inheritance_out_of_turn_is_refused);
