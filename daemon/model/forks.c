@@ -3,13 +3,20 @@
 
 #include "model/state.h"
 
-#define POINTS_SHARE 4u /* of the memory for pins, besides what they keep */
+#define POINTS_SHARE 4u /* of the memory for pins, besides what they keep; as much for the line */
 
 /* But for what died in the midst of the fork, which is charged as it is collected. */
 #define POINT_BYTES (sizeof(TtForkPoint) + sizeof(GList) + sizeof(GArray))
 
+static gsize count_dead_bytes(const GArray *dead) { return dead->len * sizeof(TtLateDead); }
+
 static gsize count_bytes(const TtForkPoint *point) {
-    return POINT_BYTES + point->dead->len * sizeof(TtLateDead);
+    return POINT_BYTES + count_dead_bytes(point->dead);
+}
+
+static void free_dead(TtSession *session, GArray *dead) {
+    tt_budget_give(&session->detail, count_dead_bytes(dead));
+    g_array_unref(dead);
 }
 
 static void push_point(TtSession *session, TtForkPoint *point) {
@@ -37,7 +44,7 @@ gboolean tt_session_give_up_fork(TtSession *session) {
         return FALSE;
     TtForkPoint *point = take_point(session, oldest);
     tt_pins_remove(&session->pins, point->pin, &session->blocks);
-    tt_session_free_dead(session, point->dead);
+    free_dead(session, point->dead);
     g_free(point);
     return TRUE;
 }
@@ -96,11 +103,16 @@ static gsize count_dead(const TtHistory *history, guint64 since, gboolean *ret_k
     return history->count;
 }
 
-GArray *tt_session_collect_dead(TtSession *session, guint64 since, gboolean *ret_knows_all) {
+/* Charged to the session's detail: as many as it has room for, and @max_bytes. */
+static GArray *collect(TtSession *session, guint64 since, gsize max_bytes,
+                       gboolean *ret_knows_all) {
     const TtHistory *history = &session->history;
     gsize count = count_dead(history, since, ret_knows_all);
 
-    /* As many as there is room for: of many children that come at once each has its own. */
+    if (count > max_bytes / sizeof(TtLateDead)) {
+        count = max_bytes / sizeof(TtLateDead);
+        *ret_knows_all = FALSE;
+    }
     while (count > 0 && !tt_budget_take(&session->detail, count * sizeof(TtLateDead))) {
         count /= 2;
         *ret_knows_all = FALSE;
@@ -113,9 +125,23 @@ GArray *tt_session_collect_dead(TtSession *session, guint64 since, gboolean *ret
     return found;
 }
 
+static gsize get_share(const TtSession *session) {
+    return session->limits.pinned_bytes / POINTS_SHARE;
+}
+
+/* Of many children that come at once each has its own, and together they leave the parent room for
+ * its blocks. */
+GArray *tt_session_collect_dead(TtSession *session, guint64 since, gboolean *ret_knows_all) {
+    gsize held = session->forks.line_bytes, share = get_share(session);
+    GArray *dead = collect(session, since, share - MIN(held, share), ret_knows_all);
+
+    session->forks.line_bytes += count_dead_bytes(dead);
+    return dead;
+}
+
 void tt_session_free_dead(TtSession *session, GArray *dead) {
-    tt_budget_give(&session->detail, dead->len * sizeof(TtLateDead));
-    g_array_unref(dead);
+    session->forks.line_bytes -= count_dead_bytes(dead);
+    free_dead(session, dead);
 }
 
 /* ---- Scopes ---- */
@@ -150,7 +176,7 @@ static gboolean has_come(const TtForks *forks, guint64 token) {
 /* What the points see is bounded where marks are (marks.c), whose pins share it. */
 static gboolean is_over_bounds(const TtSession *session) {
     return session->forks.points.length > session->limits.pinned_forks ||
-           session->forks.bytes > session->limits.pinned_bytes / POINTS_SHARE ||
+           session->forks.bytes > get_share(session) ||
            tt_budget_has_overdrawn_pool(&session->detail);
 }
 
@@ -170,7 +196,7 @@ void tt_session_add_fork(TtSession *session, guint16 thread, const TtRecordFork 
     point->token = token;
     point->scopes = get_scopes(at);
     point->dead =
-        tt_session_collect_dead(session, tt_session_tick_of(session, token), &point->knows_all);
+        collect(session, tt_session_tick_of(session, token), G_MAXSIZE, &point->knows_all);
     point->pin = tt_session_pin(session);
     push_point(session, point);
     while (is_over_bounds(session) && tt_session_give_up_fork(session))
@@ -182,9 +208,14 @@ TtForkPoint *tt_session_claim_fork(TtSession *session, guint64 token) {
 
     if (token == 0)
         return NULL;
-    for (GList *link = forks->points.head; link; link = link->next)
-        if (((const TtForkPoint *)link->data)->token == token)
-            return take_point(session, link);
+    for (GList *link = forks->points.head; link; link = link->next) {
+        const TtForkPoint *point = link->data;
+
+        if (point->token != token)
+            continue;
+        forks->line_bytes += count_dead_bytes(point->dead);
+        return take_point(session, link);
+    }
     forks->ahead[forks->ahead_count++ % TT_FORKS_AHEAD_MAX] = token;
     return NULL;
 }

@@ -40,19 +40,22 @@ typedef struct TtForkPoint {
 
 /* Plain memory; all zero bytes are none. */
 typedef struct TtForks {
-    GQueue points; /* of TtForkPoint, oldest first; owned */
-    gsize bytes;   /* of the points, charged to the session's detail; not of what they see */
+    GQueue points;    /* of TtForkPoint, oldest first; owned */
+    gsize bytes;      /* of the points, charged to the session's detail; not of what they see */
+    gsize line_bytes; /* of the dead that children in line hold, charged to it too */
     guint64 ahead[TT_FORKS_AHEAD_MAX]; /* tokens of children that came before their fork was told */
     guint ahead_count;
 } TtForks;
 
 typedef struct TtSession TtSession;
 
-/* Those that died from a tick on, newest first, charged to the session's detail. @ret_knows_all:
- * none of them has left the history, and there was room for all
+/* For a child in line that has no point: those that died from a tick on, newest first, as many as
+ * the share of all such children has room for. @ret_knows_all: none is missing
  *
  * Returns: (transfer full) (element-type TtLateDead): for tt_session_free_dead */
 GArray *tt_session_collect_dead(TtSession *session, guint64 since, gboolean *ret_knows_all);
+
+/* Of a child that has had its turn; a point's too. */
 void tt_session_free_dead(TtSession *session, GArray *dead);
 
 /* The scopes that thread @tid of the process was in when it took a token for a fork, of which no
@@ -61,7 +64,8 @@ void tt_session_free_dead(TtSession *session, GArray *dead);
 gboolean tt_session_find_fork_scopes(const TtSession *session, guint64 tid, guint64 token,
                                      TtOpenScopes *ret_scopes);
 
-/* A child has come: its point is the caller's from here on. Returns: (transfer full) (nullable) */
+/* A child has come: its point is the caller's from here on, its dead are for tt_session_free_dead.
+ * Returns: (transfer full) (nullable) */
 TtForkPoint *tt_session_claim_fork(TtSession *session, guint64 token);
 
 /* Gives up the oldest point. FALSE: there is none. */
