@@ -246,6 +246,8 @@ static TtRetelling *begin_retelling(TtSession *session, const TtSnapshot *wanted
         tt_session_want_mark(session, (guint32)mark_count - 1);
     } else if (instant && instant->kind == TT_INSTANT_START) {
         stamp = tt_saturating_sub(scale->start_stamp, 1);
+    } else if (instant && instant->kind == TT_INSTANT_PEAK) {
+        stamp = instant->peak_stamp;
     } else if (instant) {
         stamp = tt_timescale_stamp(scale, instant->t_ns);
     }

@@ -159,7 +159,7 @@ static TtSnapshot *begin_at_time(TtSession *session, guint64 time_ns, guint64 no
     return snapshot;
 }
 
-/* What was kept is of the end of a tick, in which more may have happened after the peak. */
+/* What was kept is of the end of a stamp, in which more may have happened after the peak. */
 static gboolean is_at_peak(const TtSession *session, const TtState *state) {
     gsize i = 0;
 
@@ -279,6 +279,7 @@ TtSnapshot *tt_snapshot_new_at(TtSession *session, const TtInstant *instant, gui
         break;
     case TT_INSTANT_PEAK:
         snapshot = begin_at_peak(session, ret_pin);
+        snapshot->instant.peak_stamp = session->start_stamp + session->sites.peak_tick;
         break;
     case TT_INSTANT_MARK:
         snapshot = begin_at_mark(session, instant->mark, ret_pin, error);

@@ -183,6 +183,7 @@ typedef struct TtInstantRow {
     TtInstantKind kind;
     const char *mark; /* raw bytes, the snapshot's; or NULL */
     guint64 t_ns;
+    guint64 peak_stamp; /* PEAK: of the event that reached it, which may share its nanosecond */
     TtStateSource source;
 } TtInstantRow;
 

@@ -10,6 +10,7 @@
 
 #include "intake/columns.h"
 #include "intake/retell.h"
+#include "intake/tape.h"
 #include "place.h"
 
 /* ---- Columns ---- */
@@ -338,6 +339,54 @@ static void test_any_instant_can_be_asked_for(void) {
     place_close(&place);
 }
 
+static void tape_block(TtTape *tape, guint64 stamp, guint64 addr, guint64 size) {
+    const TtEvent events[] = {
+        {.stamp = stamp, .addr = addr, .size = size, .op = TT_OP_ALLOC},
+        {.stamp = stamp + 1, .addr = addr, .op = TT_OP_FREE},
+    };
+
+    tt_tape_add_items(tape, events, G_N_ELEMENTS(events), FALSE);
+}
+
+/* The peak is one event's, though its block is gone within the nanosecond. */
+static void test_peak_is_at_its_stamp(void) {
+    static const TtInstant peak = {.kind = TT_INSTANT_PEAK};
+    const TtEvent kept = {.stamp = 1001, .addr = 0x1000, .size = 100, .op = TT_OP_ALLOC};
+    TtSessionInfo info = {.exe = (char *)"quick",
+                          .timescale = {.start_stamp = 1000, .mult = 1, .shift = 2}};
+    g_autoptr(GPtrArray) recorders = g_ptr_array_new();
+    Outcome outcome = {0};
+    Place place;
+    gsize len;
+
+    place_open(&place, 0);
+    int fd = memfd_create("recording", MFD_CLOEXEC);
+    TtRecorder *recorder = tt_recorder_new(dup(fd), &(TtRecorderCalls){.done = on_done}, &outcome);
+    g_ptr_array_add(recorders, recorder);
+    TtTape *tape = tt_tape_new(&info, recorders, FALSE);
+    tt_tape_add_thread(tape, 0, 100);
+    tt_tape_add_items(tape, &kept, 1, FALSE);
+    tape_block(tape, 2000, 0x900000, 1 << 20);
+    for (guint i = 0; i < 2000; i++) /* more than the history holds */
+        tape_block(tape, 3000 + 10 * i, 0x800000, 8);
+    tt_tape_add_end(tape, TT_SESSION_EXITED, 0);
+    tt_tape_free(tape);
+    tt_recorder_unref(recorder);
+    run_until(is_done, &outcome);
+    tt_recorder_free(recorder);
+    g_assert_null(outcome.failure);
+
+    g_autoptr(GBytes) file = read_file(fd);
+    const void *bytes = g_bytes_get_data(file, &len);
+    g_autoptr(TtHeldSnapshot) then = tell(&place, bytes, len, &peak, NULL);
+    g_assert_cmpuint(tt_snapshot_get_totals(then->snapshot)->live_bytes, ==, 100 + (1 << 20));
+    g_assert_cmpuint(count_live(then->snapshot), ==, 2);
+    g_assert_true(tt_snapshot_get_completeness(then->snapshot)->exact);
+    g_clear_pointer(&then, tt_held_snapshot_free);
+    close(fd);
+    place_close(&place);
+}
+
 /* Refused, or told up to where it is whole, and said so. Returns the events, or -1. */
 static gint64 try(Place *place, const void *bytes, gsize len, gboolean *ret_is_doubted) {
     g_autoptr(GError) error = NULL;
@@ -563,6 +612,7 @@ int main(int argc, char **argv) {
                     test_what_is_told_again_is_the_same);
     g_test_add_func("/recording/sampled_is_told_again_as_estimated",
                     test_sampled_is_told_again_as_estimated);
+    g_test_add_func("/recording/peak_is_at_its_stamp", test_peak_is_at_its_stamp);
     g_test_add_func("/recording/any_instant_can_be_asked_for", test_any_instant_can_be_asked_for);
     g_test_add_func("/recording/fault_G17_cut_and_changed", test_fault_G17_cut_and_changed);
     g_test_add_func("/recording/fault_G17_content_changed", test_fault_G17_content_changed);
