@@ -11,8 +11,8 @@
 int tt_clock_tsc_trust;
 bool tt_clock_counts_ticks;
 
-static __thread uint64_t own_stop __attribute__((tls_model("initial-exec")));
-static uint64_t last_stop; /* of any thread */
+static __thread bool is_stopped __attribute__((tls_model("initial-exec")));
+static _Atomic uint64_t last_stop; /* of any thread: all that are stopped stand there */
 
 void tt_clock_init(void) {
     unsigned a, b, c, d;
@@ -22,8 +22,8 @@ void tt_clock_init(void) {
 }
 
 __attribute__((cold, noinline)) uint64_t tt_clock_stamp_slow(void) {
-    if (own_stop != 0)
-        return own_stop;
+    if (is_stopped)
+        return last_stop;
     if (tt_clock_counts_ticks)
         return __rdtsc() >> TT_STAMP_SHIFT;
     /* A filter may bind threads that did not set it (TSYNC), and the call be what it kills for. */
@@ -36,15 +36,17 @@ __attribute__((cold, noinline)) uint64_t tt_clock_stamp_slow(void) {
 }
 
 uint64_t tt_clock_stop(void) {
-    own_stop = last_stop = tt_clock_stamp();
+    uint64_t stop = last_stop = tt_clock_stamp();
+
+    is_stopped = true;
     __atomic_fetch_sub(&tt_clock_tsc_trust, 1, __ATOMIC_RELAXED);
-    return own_stop;
+    return stop;
 }
 
-void tt_clock_go_on(void) { own_stop = 0; }
+void tt_clock_go_on(void) { is_stopped = false; }
 
 void tt_clock_take_back(void) {
-    own_stop = 0;
+    is_stopped = false;
     __atomic_fetch_add(&tt_clock_tsc_trust, 1, __ATOMIC_RELAXED);
 }
 
@@ -52,12 +54,11 @@ bool tt_clock_is_any_stopped(void) {
     return __atomic_load_n(&tt_clock_tsc_trust, __ATOMIC_RELAXED) < tt_clock_counts_ticks;
 }
 
-bool tt_clock_is_stopped(void) { return own_stop != 0; }
+bool tt_clock_is_stopped(void) { return is_stopped; }
 
 void tt_clock_inherit(void) {
     int mode = 0;
 
-    if (last_stop != 0 && own_stop == 0 && TT_SYS2(SYS_prctl, PR_GET_TSC, &mode) == 0 &&
-        mode == PR_TSC_SIGSEGV)
-        own_stop = last_stop;
+    if (last_stop != 0 && !is_stopped && TT_SYS2(SYS_prctl, PR_GET_TSC, &mode) == 0)
+        is_stopped = mode == PR_TSC_SIGSEGV;
 }
