@@ -24,6 +24,8 @@ void tt_lane_resync(TtThread *thread) {
     thread->chunk = published > 0 ? chunk_of(thread, number) : NULL;
     thread->at = published > 0 ? thread->chunk + published % TT_CHUNK_BYTES : NULL;
     thread->limit = thread->at;
+    /* What was told last was perhaps not published, or is another thread's. */
+    thread->told_scopes = published > 0 ? TT_SCOPES_UNKNOWN : 0;
 }
 
 static void open_chunk(TtThread *thread, uint64_t number) {
@@ -59,12 +61,20 @@ static void declare_gap(TtThread *thread) {
     thread->gap_count = 0;
 }
 
-/* Scopes began or ended where there was no room to tell it: only how many are open. */
 static void tell_scopes(TtThread *thread) {
     TtRecordScopeLeave record = {.stamp = tt_clock_stamp(), .depth = thread->scope_depth};
 
     thread->at += tt_encode_scope_leave(thread->at, room(thread), &record);
-    thread->has_lost_scopes = false;
+    thread->told_scopes = thread->scope_depth;
+}
+
+void tt_lane_tell_scopes(TtThread *thread) {
+    if (!tt_lane_reserve(thread, 64)) {
+        thread->limit = thread->at;
+    } else if (thread->told_scopes != thread->scope_depth) { /* nor did a new chunk tell it */
+        tell_scopes(thread);
+        tt_lane_publish(thread);
+    }
 }
 
 /* Threads are often named after their first allocation. */
@@ -99,7 +109,7 @@ __attribute__((cold, noinline)) bool tt_lane_next_chunk(TtThread *thread, size_t
     open_chunk(thread, number);
     if (thread->gap_count > 0)
         declare_gap(thread);
-    if (thread->has_lost_scopes)
+    if (thread->told_scopes != thread->scope_depth)
         tell_scopes(thread);
     look_at_name(thread);
     if (tt_send_is_due(thread, number))

@@ -35,5 +35,9 @@ static inline void tt_lane_publish(TtThread *thread) {
  * its thread) had begun: the next event opens a chunk. */
 void tt_lane_resync(TtThread *thread);
 
+/* Tells how many scopes are open (thread->scope_depth), where the daemon does not know. May wait,
+ * as tt_lane_reserve does; where there is no room the chunk that the next event opens tells it. */
+void tt_lane_tell_scopes(TtThread *thread);
+
 /* Counts one lost heap event. */
 void tt_lane_drop(TtThread *thread);

@@ -235,7 +235,6 @@ static TtThread *claim(TtThread *thread, uint32_t tid) {
     thread->busy_frame = 0;
     thread->generation = atomic_load_explicit(&tt_gate.generation, memory_order_relaxed);
     thread->scope_depth = 0;
-    thread->has_lost_scopes = false;
     thread->is_measuring = false;
     thread->has_told_pause = false;
     thread->born_ptr = thread->dying_ptr = NULL;

@@ -103,16 +103,16 @@ PUBLIC void tt_scope_enter(const char *name) {
 
     if (thread == NULL)
         return;
-    if (tt_lane_reserve(thread, len)) {
-        record.depth = ++thread->scope_depth;
+    bool has_room = tt_lane_reserve(thread, len);
+    record.depth = ++thread->scope_depth; /* not before: a handler may longjmp out of the wait */
+    if (has_room) {
         record.stamp = tt_clock_stamp();
-        thread->at += tt_encode_scope_enter(thread->at, len, &record);
-        tt_lane_publish(thread);
+        thread->told_scopes = thread->scope_depth;
+        end_record(thread, tt_encode_scope_enter(thread->at, len, &record));
     } else {
-        thread->scope_depth++; /* it will be left, and not an outer one in its stead */
-        thread->has_lost_scopes = true;
+        thread->limit = thread->at; /* the chunk that the next event opens tells it */
+        tt_record_end(thread);
     }
-    tt_record_end(thread);
 }
 
 PUBLIC void tt_scope_leave(const int *unused) {
@@ -123,14 +123,7 @@ PUBLIC void tt_scope_leave(const int *unused) {
         return;
     if (thread->scope_depth > 0)
         thread->scope_depth--;
-    if (tt_lane_reserve(thread, 64)) {
-        TtRecordScopeLeave record = {.stamp = tt_clock_stamp(), .depth = thread->scope_depth};
-
-        thread->at += tt_encode_scope_leave(thread->at, 64, &record);
-        tt_lane_publish(thread);
-    } else {
-        thread->has_lost_scopes = true;
-    }
+    tt_lane_tell_scopes(thread);
     tt_record_end(thread);
 }
 

@@ -349,8 +349,8 @@ static TtThread *attach(uint32_t generation) {
         tt_self.thread = thread;
         tt_self.generation = generation;
         tt_self.pass_bytes = 0;
-        if (thread->tid == (uint32_t)tt_session.pid) {
-            thread->scope_depth = tt_session.fork_scopes;
+        if (tt_session.fork_scopes > 0 && thread->tid == (uint32_t)tt_session.pid) {
+            thread->scope_depth = thread->told_scopes = tt_session.fork_scopes;
             tt_session.fork_scopes = 0;
         }
         thread->busy_frame = tt_record_idle_frame();

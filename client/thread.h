@@ -10,6 +10,8 @@
 #include "protocol/encode.h"
 #include "protocol/lane-layout.h"
 
+#define TT_SCOPES_UNKNOWN UINT32_MAX
+
 typedef struct TtThread {
     /* The hot lines. */
     uint8_t *at;       /* where the next event goes */
@@ -25,9 +27,9 @@ typedef struct TtThread {
     uint32_t tid;
 
     /* Colder. */
-    uint32_t lane; /* index in the session */
-    uint32_t scope_depth;
-    bool has_lost_scopes; /* the daemon knows of another depth */
+    uint32_t lane;        /* index in the session */
+    uint32_t scope_depth; /* how many scopes are open, */
+    uint32_t told_scopes; /* and as far as the daemon knows; or TT_SCOPES_UNKNOWN */
     uint8_t *lane_chunks; /* the lane's ring */
     uint32_t chunk_count; /* chunks in the ring, a power of two */
     uint64_t gap_count;   /* events lost since the last gap record */

@@ -179,8 +179,15 @@ void tt_session_enter_scope(TtSession *session, guint16 thread, const TtRecordSc
 }
 
 void tt_session_leave_scope(TtSession *session, guint16 thread, const TtRecordScopeLeave *record) {
+    TtThread *at = &session->threads.threads[thread];
+    guint64 depth = MIN(record->depth, G_MAXUINT32);
+
     tt_session_advance(session, record->stamp);
-    leave_to(session, &session->threads.threads[thread], record->depth);
+    leave_to(session, at, depth);
+    if (depth > at->scope_depth) { /* one without a row may be "other", which is not lost */
+        enter_lost(session, at, depth);
+        at->scope_depth = (guint32)depth;
+    }
 }
 
 void tt_session_pause(TtSession *session, guint64 stamp) {

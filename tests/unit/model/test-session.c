@@ -361,6 +361,21 @@ static void lost_scopes_are_repaired(void) {
     g_assert_cmpstr(scope_of_next(session), ==, NULL);
 }
 
+/* A lane that has had no room for their beginning tells how many there are. */
+static void scopes_that_are_only_counted_are_lost_ones(void) {
+    g_autoptr(TtSession) session = simple_new(NULL);
+
+    enter(session, "a", 1);
+    tt_session_leave_scope(session, 0, &(TtRecordScopeLeave){.depth = 3});
+    g_assert_cmpstr(scope_of_next(session), ==, "(lost)");
+    tt_session_leave_scope(session, 0, &(TtRecordScopeLeave){.depth = 1});
+    g_assert_cmpstr(scope_of_next(session), ==, "a");
+    tt_session_leave_scope(session, 0, &(TtRecordScopeLeave){.depth = (guint64)1 << 60});
+    g_assert_cmpstr(scope_of_next(session), ==, "other");
+    tt_session_leave_scope(session, 0, &(TtRecordScopeLeave){.depth = 0});
+    g_assert_cmpstr(scope_of_next(session), ==, NULL);
+}
+
 static void deep_scopes_come_back(void) {
     g_autoptr(TtSession) session = simple_new(NULL);
 
@@ -604,6 +619,7 @@ int main(int argc, char **argv) {
     TEST(stacks_are_read_while_others_are_defined);
     TEST(tids_that_return_are_other_threads);
     TEST(lost_scopes_are_repaired);
+    TEST(scopes_that_are_only_counted_are_lost_ones);
     TEST(deep_scopes_come_back);
     TEST(a_variable_keeps_the_stack_that_named_it_first);
     TEST(usable_size_is_of_the_threads_last_birth);
