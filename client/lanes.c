@@ -195,19 +195,18 @@ const TtForkNote *tt_lanes_get_fork(void) { return &fork_note; }
  * one event a thread that was stamped and not yet published. */
 static void note_fork(void) {
     /* Without a lane it is one that has not called since it was forked itself. */
-    fork_note = (TtForkNote){.token = tt_self.fork_token,
-                             .others = tt_self.fork_others,
-                             .scopes = tt_session.fork_scopes};
+    fork_note = (TtForkNote){
+        .token = tt_self.fork_token, .others = tt_self.fork_others, .scopes = tt_self.scope_depth};
     for (uint32_t s = 0; s < segment_count; s++)
         for (uint32_t i = 0; i < segments[s].lane_count; i++) {
             const TtThread *thread = &segments[s].threads[i];
 
             if (thread->delta.stamp > fork_note.last_stamp)
                 fork_note.last_stamp = thread->delta.stamp;
-            if (thread != tt_self.thread || thread->generation != tt_self.generation)
+            if (thread != tt_self.thread ||
+                (thread->generation != tt_self.generation && thread->generation != tt_self.put_off))
                 continue;
             fork_note.tid = thread->tid;
-            fork_note.scopes = thread->scope_depth;
             fork_note.was_in_hook = thread->busy_frame > TT_BUSY_OPERATOR;
         }
     /* Nothing has happened in it yet, and it has what it inherited itself. */

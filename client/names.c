@@ -100,11 +100,14 @@ PUBLIC void tt_scope_enter(const char *name) {
     TtRecordScopeEnter record = {.name = string_of(name)};
     size_t len = record.name.len + 64;
     TtThread *thread = tt_record_begin(FRAME());
+    bool has_room = thread != NULL && tt_lane_reserve(thread, len);
 
-    if (thread == NULL)
+    tt_self.scope_depth++; /* not before: a handler may longjmp out of the wait */
+    if (thread == NULL) {
+        tt_session_put_off();
         return;
-    bool has_room = tt_lane_reserve(thread, len);
-    record.depth = ++thread->scope_depth; /* not before: a handler may longjmp out of the wait */
+    }
+    record.depth = ++thread->scope_depth;
     if (has_room) {
         record.stamp = tt_clock_stamp();
         thread->told_scopes = thread->scope_depth;
@@ -119,8 +122,12 @@ PUBLIC void tt_scope_leave(const int *unused) {
     TtThread *thread = tt_record_begin(FRAME());
 
     (void)unused;
-    if (thread == NULL)
+    if (tt_self.scope_depth > 0)
+        tt_self.scope_depth--;
+    if (thread == NULL) {
+        tt_session_put_off();
         return;
+    }
     if (thread->scope_depth > 0)
         thread->scope_depth--;
     tt_lane_tell_scopes(thread);

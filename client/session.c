@@ -77,7 +77,6 @@ static int greet(bool is_child, bool *ret_knows_parent) {
     uint64_t told = tt_lanes_reset();
     /* The lanes of a child are its parent's until it has its own, however late. */
     tt_session.told_events += tt_session.was_told ? told : 0;
-    tt_session.fork_scopes = is_child ? fork.scopes : 0;
     tt_session.fd = fd;
     tt_session.fd_cookie = tt_connect_cookie(fd);
     tt_session.listener = tt_connect_listener(fd);
@@ -349,10 +348,11 @@ static TtThread *attach(uint32_t generation) {
         tt_self.thread = thread;
         tt_self.generation = generation;
         tt_self.pass_bytes = 0;
-        if (tt_session.fork_scopes > 0 && thread->tid == (uint32_t)tt_session.pid) {
-            thread->scope_depth = thread->told_scopes = tt_session.fork_scopes;
-            tt_session.fork_scopes = 0;
-        }
+        thread->scope_depth = tt_self.scope_depth;
+        /* The hello told of a child's first thread; some may have begun or ended since. */
+        if (tt_session.parent_relation == TT_RELATION_FORK &&
+            thread->tid == (uint32_t)tt_session.pid)
+            thread->told_scopes = TT_SCOPES_UNKNOWN;
         thread->busy_frame = tt_record_idle_frame();
         if (tt_session.options.sample_bytes > 0)
             begin_sampling(thread);
@@ -360,6 +360,27 @@ static TtThread *attach(uint32_t generation) {
         drop_without_lane(); /* or it was asked for in a session that another has replaced */
     }
     tt_lock_release(&tt_gate.lock, &mask);
+    return thread;
+}
+
+void tt_session_put_off(void) {
+    if (tt_self.generation <= TT_SELF_NONE)
+        return; /* it has yet to get a lane */
+    tt_self.put_off = tt_self.generation;
+    tt_self.generation = TT_SELF_NONE;
+}
+
+static TtThread *take_up(void) {
+    TtThread *thread = tt_self.thread;
+
+    if (thread->busy_frame > TT_BUSY_OPERATOR)
+        return thread; /* a hook is still at work, or was left: the next call, then */
+    tt_self.generation = tt_self.put_off;
+    tt_self.put_off = 0;
+    if (thread->busy_frame == 0)
+        thread->busy_frame = tt_record_idle_frame();
+    thread->scope_depth = tt_self.scope_depth;
+    thread->limit = thread->at; /* the next event opens a chunk, which tells it */
     return thread;
 }
 
@@ -390,7 +411,7 @@ __attribute__((cold, noinline)) TtThread *tt_session_thread_slow(void) {
         pass(LOOK_EVERY_BYTES, generation, is_recording); /* dormant */
         return NULL;
     }
-    return attach(generation);
+    return tt_self.put_off == generation ? take_up() : attach(generation);
 }
 
 static const char *value_of(const char *entry, const char *name) {

@@ -24,6 +24,8 @@ typedef struct TtSelf {
     TtThread *thread;     /* this thread's lane, valid for its generation */
     uint32_t generation;  /* of the session that the lane belongs to, or TT_SELF_NONE */
     uint32_t pause_depth; /* tt_pause; outlives the lane */
+    uint32_t scope_depth; /* scopes that are open, told or not; outlives the lane */
+    uint32_t put_off;     /* 0, or the lane's generation: tt_session_put_off */
     uint64_t pass_bytes;  /* blocks that are less in all are passed over; 0: none */
     const _Atomic uint32_t *pass_while; /* as long as this is 0, */
     uint32_t pass_generation;           /* and the gate stands at that */
@@ -63,7 +65,6 @@ typedef struct TtSession {
     int pid;                     /* whose memory this is; a vfork child has another */
     bool was_told;               /* a daemon has taken this id before */
     uint64_t told_events;        /* heap events that lanes of earlier connections hold */
-    uint32_t fork_scopes;        /* open in the first thread since the fork; 0 once it has a lane */
     bool is_barred;              /* never to be traced (set-uid, our own tools, TT_* nonsense) */
     bool is_ready;               /* the constructor has run */
     uint64_t start_monotonic_ns; /* of the process, as far as we saw it */
@@ -109,6 +110,10 @@ static inline __attribute__((always_inline)) TtThread *tt_session_thread(void) {
         return tt_self.thread;
     return tt_session_thread_slow();
 }
+
+/* The calling thread's state has changed where its lane cannot be changed: the session sleeps, or a
+ * handler is at it within a hook. It is as soon as a call finds the lane awake and at rest. */
+void tt_session_put_off(void);
 
 /* Connects now, where the connection is not there or broke. Returns 0, or a negative errno: -ENOENT
  * or -ECONNREFUSED without a daemon, -EINPROGRESS: it is there, and its answer to be asked for

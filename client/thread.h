@@ -28,7 +28,8 @@ typedef struct TtThread {
 
     /* Colder. */
     uint32_t lane;        /* index in the session */
-    uint32_t scope_depth; /* how many scopes are open, */
+    uint32_t scope_depth; /* how many scopes are open: the thread's (tt_self), or, in the lane for
+                             events from within hooks, the handler's */
     uint32_t told_scopes; /* and as far as the daemon knows; or TT_SCOPES_UNKNOWN */
     uint8_t *lane_chunks; /* the lane's ring */
     uint32_t chunk_count; /* chunks in the ring, a power of two */

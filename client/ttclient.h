@@ -98,7 +98,8 @@ void tt_scope_leave(const int *unused);
 
 /* TT_SCOPE(name); until the end of the enclosing block, what this thread allocates belongs to the
  * scope @name. Nests. A scope that is left by longjmp ends when an outer one does. A forked
- * child goes on in those that it was forked in. */
+ * child goes on in those that it was forked in. One whose beginning could not be told, be it that
+ * the lane was full, the session asleep or no daemon there, counts, and its name is (lost). */
 #define TT_SCOPE(name)                                                                             \
     __attribute__((cleanup(tt_scope_leave), unused)) const int TT_CONCAT(tt_scope_, __LINE__) =    \
         (tt_scope_enter(name), 0)

@@ -352,6 +352,84 @@ def scopes_hold_though_a_full_lane_loses_their_ends():
     check_equal([s[:40] for s in scopes if "/x" not in s], [])
 
 
+# ---- a session that sleeps ----
+
+ASLEEP = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <ttclient.h>
+#include <unistd.h>
+
+static void wait_for_line(void) {
+    char line[8];
+
+    puts("ready");
+    fflush(stdout);
+    if (fgets(line, sizeof line, stdin) == NULL)
+        exit(1);
+}
+
+int main(void) {
+    tt_scope_enter("A");
+    tt_scope_enter("B");
+    malloc(40000);
+    wait_for_line(); /* it is put to sleep */
+    tt_scope_leave(NULL);
+    tt_scope_leave(NULL);
+    wait_for_line(); /* and woken */
+    malloc(40001);
+    tt_scope_enter("A");
+    malloc(40002);
+    wait_for_line();
+    tt_scope_enter("B");
+    wait_for_line();
+    malloc(40003);
+    tt_scope_leave(NULL);
+    malloc(40004);
+    wait_for_line(); /* another daemon comes */
+    while (tt_init() != 0)
+        usleep(1000);
+    malloc(40005);
+    tt_scope_leave(NULL);
+    malloc(40006);
+    wait_for_line();
+}
+"""
+
+
+@case
+def scopes_hold_though_the_session_sleeps():
+    program = compile_with_client(ASLEEP)
+    with ttlib.Daemon() as daemon:
+        process = subprocess.Popen(
+            [program], env=daemon.env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        ttlib.at_end(process.kill)
+
+        def wait():
+            check_equal(process.stdout.readline(), "ready\n")
+
+        def go_on():
+            process.stdin.write("\n")
+            process.stdin.flush()
+
+        def get_scopes():
+            wait()
+            blocks = daemon.export(process.pid)["active_allocations"]
+            return {b["size"]: b["scope"] for b in blocks if b["size"] >= 40000}
+
+        for word in ("stop", "start", "stop", "start"):
+            wait()
+            check_equal(daemon.ctl(word, str(process.pid)).returncode, 0, word)
+            go_on()
+        want = {40000: "A/B", 40001: None, 40002: "A", 40003: "A/(lost)", 40004: "A"}
+        check_equal(get_scopes(), want)
+        daemon.kill()
+        daemon.start()
+        go_on()
+        check_equal(get_scopes(), {40005: "(lost)", 40006: None})
+
+
 # ---- A15, B12 ----
 
 PLUGIN = r"""
