@@ -99,8 +99,9 @@ __attribute__((cold, noinline)) bool tt_lane_next_chunk(TtThread *thread, size_t
     if (len > TT_RECORD_MAX)
         return false;
     if (!tt_send_has_room(thread, number) && !tt_send_wait(thread, number)) {
-        if (tt_send_is_given_up(thread) && thread == tt_self.thread)
-            tt_self.generation = TT_SELF_NONE; /* its next call finds it another lane */
+        if (tt_send_is_given_up(thread) &&
+            thread == tt_self.thread) /* its next call finds another */
+            tt_self.generation = tt_self.lane_generation = TT_SELF_NONE;
         return false;
     }
     if (thread->chunk != NULL)

@@ -203,8 +203,7 @@ static void note_fork(void) {
 
             if (thread->delta.stamp > fork_note.last_stamp)
                 fork_note.last_stamp = thread->delta.stamp;
-            if (thread != tt_self.thread ||
-                (thread->generation != tt_self.generation && thread->generation != tt_self.put_off))
+            if (thread != tt_self.thread || thread->generation != tt_self.lane_generation)
                 continue;
             fork_note.tid = thread->tid;
             fork_note.was_in_hook = thread->busy_frame > TT_BUSY_OPERATOR;

@@ -135,19 +135,13 @@ PUBLIC void tt_scope_leave(const int *unused) {
 }
 
 PUBLIC void tt_pause(void) {
-    TtThread *thread = tt_session_thread();
-
-    /* A hook that a handler calls us from within goes on when the handler has ended. */
-    if (tt_self.pause_depth++ == 0 && thread != NULL && thread->busy_frame <= TT_BUSY_OPTIONS)
-        thread->busy_frame = TT_BUSY_PAUSED;
+    if (tt_self.pause_depth++ == 0)
+        tt_session_put_off();
 }
 
 PUBLIC void tt_resume(void) {
-    TtThread *thread = tt_session_thread();
-
-    if (tt_self.pause_depth > 0 && --tt_self.pause_depth == 0 && thread != NULL &&
-        thread->busy_frame == TT_BUSY_PAUSED)
-        thread->busy_frame = tt_record_idle_frame();
+    if (tt_self.pause_depth > 0 && --tt_self.pause_depth == 0)
+        tt_session_put_off();
 }
 
 PUBLIC void tt_report_alloc(const void *ptr, size_t size) {

@@ -42,7 +42,8 @@
 
 static const _Atomic uint32_t always_zero;
 
-__thread TtSelf tt_self __attribute__((tls_model("initial-exec"))) = {.generation = TT_SELF_NONE};
+__thread TtSelf tt_self __attribute__((tls_model("initial-exec"))) = {
+    .generation = TT_SELF_NONE, .lane_generation = TT_SELF_NONE};
 TtGate tt_gate; /* all zeros: only anonymous memory can be wiped */
 TtSession tt_session = {.fd = -1, .options = {.follows = true}};
 
@@ -346,7 +347,7 @@ static TtThread *attach(uint32_t generation) {
         thread = tt_lanes_attach(tt_sys_gettid());
     if (thread != NULL) {
         tt_self.thread = thread;
-        tt_self.generation = generation;
+        tt_self.generation = tt_self.lane_generation = generation;
         tt_self.pass_bytes = 0;
         thread->scope_depth = tt_self.scope_depth;
         /* The hello told of a child's first thread; some may have begun or ended since. */
@@ -363,24 +364,21 @@ static TtThread *attach(uint32_t generation) {
     return thread;
 }
 
-void tt_session_put_off(void) {
-    if (tt_self.generation <= TT_SELF_NONE)
-        return; /* it has yet to get a lane */
-    tt_self.put_off = tt_self.generation;
-    tt_self.generation = TT_SELF_NONE;
-}
-
+/* What tt_session_put_off left to the next call. In a pause each one looks: a hook that had found
+ * none when a handler began it ends as if there were none. */
 static TtThread *take_up(void) {
     TtThread *thread = tt_self.thread;
 
     if (thread->busy_frame > TT_BUSY_OPERATOR)
-        return thread; /* a hook is still at work, or was left: the next call, then */
-    tt_self.generation = tt_self.put_off;
-    tt_self.put_off = 0;
-    if (thread->busy_frame == 0)
+        return thread; /* a hook is still at work, or was left */
+    if (tt_self.pause_depth == 0)
+        tt_self.generation = tt_self.lane_generation;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* a pause that begins here is seen here, or later */
+    if (thread->busy_frame != TT_BUSY_OPERATOR)
         thread->busy_frame = tt_record_idle_frame();
     thread->scope_depth = tt_self.scope_depth;
-    thread->limit = thread->at; /* the next event opens a chunk, which tells it */
+    if (thread->told_scopes != thread->scope_depth)
+        thread->limit = thread->at; /* the chunk that the next event opens tells it */
     return thread;
 }
 
@@ -411,7 +409,7 @@ __attribute__((cold, noinline)) TtThread *tt_session_thread_slow(void) {
         pass(LOOK_EVERY_BYTES, generation, is_recording); /* dormant */
         return NULL;
     }
-    return tt_self.put_off == generation ? take_up() : attach(generation);
+    return tt_self.lane_generation == generation ? take_up() : attach(generation);
 }
 
 static const char *value_of(const char *entry, const char *name) {

@@ -18,15 +18,15 @@
 #define TT_GATE_FORKED                                                                             \
     0u /* the kernel's zeros: a child that does not know it yet; or no constructor yet */
 #define TT_GATE_SHUT 1u /* not traced */
-#define TT_SELF_NONE 2u /* of a thread: no lane yet. Sessions count on from here */
+#define TT_SELF_NONE 2u /* of a thread: no lane. Sessions count on from here */
 
 typedef struct TtSelf {
-    TtThread *thread;     /* this thread's lane, valid for its generation */
-    uint32_t generation;  /* of the session that the lane belongs to, or TT_SELF_NONE */
-    uint32_t pause_depth; /* tt_pause; outlives the lane */
-    uint32_t scope_depth; /* scopes that are open, told or not; outlives the lane */
-    uint32_t put_off;     /* 0, or the lane's generation: tt_session_put_off */
-    uint64_t pass_bytes;  /* blocks that are less in all are passed over; 0: none */
+    TtThread *thread;         /* this thread's lane, valid for its generation */
+    uint32_t generation;      /* lane_generation, or TT_SELF_NONE: its next call is to look first */
+    uint32_t pause_depth;     /* tt_pause; outlives the lane */
+    uint32_t scope_depth;     /* scopes that are open, told or not; outlives the lane */
+    uint32_t lane_generation; /* of the session that the lane belongs to, or TT_SELF_NONE */
+    uint64_t pass_bytes;      /* blocks that are less in all are passed over; 0: none */
     const _Atomic uint32_t *pass_while; /* as long as this is 0, */
     uint32_t pass_generation;           /* and the gate stands at that */
     uint32_t fork_others;               /* threads that may be in a call, in the fork at work */
@@ -111,9 +111,10 @@ static inline __attribute__((always_inline)) TtThread *tt_session_thread(void) {
     return tt_session_thread_slow();
 }
 
-/* The calling thread's state has changed where its lane cannot be changed: the session sleeps, or a
- * handler is at it within a hook. It is as soon as a call finds the lane awake and at rest. */
-void tt_session_put_off(void);
+/* The calling thread is in other scopes, or in a pause or out of it. Its lane, which may be asleep
+ * or have a hook at work that a handler has interrupted, hears of it at the next call that finds it
+ * otherwise. One store: a handler may come at any time. */
+static inline void tt_session_put_off(void) { tt_self.generation = TT_SELF_NONE; }
 
 /* Connects now, where the connection is not there or broke. Returns 0, or a negative errno: -ENOENT
  * or -ECONNREFUSED without a daemon, -EINPROGRESS: it is there, and its answer to be asked for

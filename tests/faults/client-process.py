@@ -386,6 +386,11 @@ int main(void) {
     malloc(40003);
     tt_scope_leave(NULL);
     malloc(40004);
+    wait_for_line();
+    tt_pause();
+    wait_for_line();
+    malloc(41000); /* is none of anybody's business */
+    tt_resume();
     wait_for_line(); /* another daemon comes */
     while (tt_init() != 0)
         usleep(1000);
@@ -398,7 +403,7 @@ int main(void) {
 
 
 @case
-def scopes_hold_though_the_session_sleeps():
+def scopes_and_pauses_hold_though_the_session_sleeps():
     program = compile_with_client(ASLEEP)
     with ttlib.Daemon() as daemon:
         process = subprocess.Popen(
@@ -418,7 +423,7 @@ def scopes_hold_though_the_session_sleeps():
             blocks = daemon.export(process.pid)["active_allocations"]
             return {b["size"]: b["scope"] for b in blocks if b["size"] >= 40000}
 
-        for word in ("stop", "start", "stop", "start"):
+        for word in ("stop", "start") * 3:
             wait()
             check_equal(daemon.ctl(word, str(process.pid)).returncode, 0, word)
             go_on()

@@ -344,6 +344,15 @@ def fault_B07_allocating_handler_interrupts_hooks():
     check_all_or_dropped(export, allocations, frees)
 
 
+@case
+def fault_B07_pause_by_a_handler_that_interrupts_hooks():
+    export, *_ = run_interrupted("pause", 1000)
+    check_after_interruptions(export)
+    sizes = [block["size"] for block in export["active_allocations"]]
+    check_equal(sizes.count(778), 0, "blocks that were born in a pause")
+    check_equal(export["completeness"]["has_paused"], True)
+
+
 def check_stepped(way, skipped, rounds):
     """A tracer has a handler that allocates come in after each instruction, but the first so many and
     where signals are blocked. The allocator's counts are the truth."""

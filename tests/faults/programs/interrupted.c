@@ -5,11 +5,12 @@
  * the signal on the handler's stack, where the next one, were it due already, would lie on top of
  * it, and so on until the stack is used up.
  *
- *   interrupted return|longjmp|nested ROUNDS
+ *   interrupted return|longjmp|nested|pause ROUNDS
  *
  * until the handler has run ROUNDS times; with longjmp it leaves the call that it interrupted. With
  * nested it allocates until another handler leaves both it and the call, in the first NESTED
- * rounds. Then the program leaves 1000 blocks of 777 bytes. */
+ * rounds. With pause it begins one, in which the program then leaves a block of 778 bytes. Then the
+ * program leaves 1000 blocks of 777 bytes. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,8 +21,11 @@
 
 #define NESTED 100
 
+extern void tt_pause(void) __attribute__((weak));
+extern void tt_resume(void) __attribute__((weak));
+
 static sigjmp_buf start;
-static volatile sig_atomic_t rounds, wanted, jumps, nests;
+static volatile sig_atomic_t rounds, wanted, jumps, nests, pauses;
 static timer_t leaver;
 
 static void set_timer(void) {
@@ -40,6 +44,10 @@ static void on_alarm(int number) {
 
     (void)number;
     rounds++;
+    if (pauses) {
+        tt_pause();
+        return;
+    }
     if (nests && rounds < NESTED) {
         timer_settime(leaver, 0, &soon, NULL);
         for (;;)
@@ -61,6 +69,17 @@ static __attribute__((noinline)) void churn(int depth) {
         free(realloc(malloc((size_t)i), 100));
 }
 
+static void churn_with_pauses(void) {
+    for (int done = 0; done < wanted; done++) {
+        set_timer();
+        while (rounds == done)
+            churn(done % 30);
+        if (malloc(778) == NULL)
+            exit(1);
+        tt_resume();
+    }
+}
+
 int main(int argc, char **argv) {
     struct sigaction action = {.sa_handler = on_alarm}, second = {.sa_handler = on_second};
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
@@ -68,12 +87,16 @@ int main(int argc, char **argv) {
     wanted = argc > 2 ? atoi(argv[2]) : 0;
     jumps = argc > 1 && strcmp(argv[1], "longjmp") == 0;
     nests = argc > 1 && strcmp(argv[1], "nested") == 0;
+    pauses = argc > 1 && strcmp(argv[1], "pause") == 0;
     sigaction(SIGALRM, &action, NULL);
     sigaction(SIGUSR1, &second, NULL);
     if (timer_create(CLOCK_MONOTONIC, &event, &leaver) < 0)
         return 1;
     sigsetjmp(start, 1);
-    set_timer();
+    if (pauses)
+        churn_with_pauses();
+    else
+        set_timer();
     for (int i = 0; rounds < wanted; i++)
         churn(i % 30);
     for (int i = 0; i < 1000; i++)
