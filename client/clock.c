@@ -35,12 +35,10 @@ __attribute__((cold, noinline)) uint64_t tt_clock_stamp_slow(void) {
     return ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec) >> TT_STAMP_SHIFT;
 }
 
-uint64_t tt_clock_stop(void) {
-    uint64_t stop = last_stop = tt_clock_stamp();
-
+void tt_clock_stop(void) {
+    last_stop = tt_clock_stamp();
     is_stopped = true;
     __atomic_fetch_sub(&tt_clock_tsc_trust, 1, __ATOMIC_RELAXED);
-    return stop;
 }
 
 void tt_clock_go_on(void) { is_stopped = false; }

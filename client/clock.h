@@ -21,10 +21,10 @@ extern bool tt_clock_counts_ticks; /* what the session's stamps are of */
 void tt_clock_init(void);
 
 /* The calling thread is about to lose the right to read a clock (PR_SET_TSC): its stamps stand
- * still at the one returned, until it has the right again. Threads that it makes have this from it,
- * and find out by tt_clock_inherit before their first stamp. A clock that may be a call of the
- * kernel's stands for all threads once the process is sealed. */
-uint64_t tt_clock_stop(void);
+ * still, until it has the right again. Threads that it makes have this from it, and find out by
+ * tt_clock_inherit before their first stamp. A clock that may be a call of the kernel's stands for
+ * all threads once the process is sealed. */
+void tt_clock_stop(void);
 void tt_clock_go_on(void);
 /* It has not lost it: as though it had not been stopped. */
 void tt_clock_take_back(void);

@@ -25,6 +25,7 @@ void tt_lane_resync(TtThread *thread) {
     thread->at = published > 0 ? thread->chunk + published % TT_CHUNK_BYTES : NULL;
     thread->limit = thread->at;
     /* What was told last was perhaps not published, or is another thread's. */
+    thread->has_told_stop = false;
     thread->told_scopes = published > 0 ? TT_SCOPES_UNKNOWN : 0;
 }
 
@@ -61,20 +62,36 @@ static void declare_gap(TtThread *thread) {
     thread->gap_count = 0;
 }
 
-static void tell_scopes(TtThread *thread) {
-    TtRecordScopeLeave record = {.stamp = tt_clock_stamp(), .depth = thread->scope_depth};
-
-    thread->at += tt_encode_scope_leave(thread->at, room(thread), &record);
-    thread->told_scopes = thread->scope_depth;
+static bool has_stop_to_tell(const TtThread *thread) {
+    return !thread->has_told_stop && tt_clock_is_stopped();
 }
 
-void tt_lane_tell_scopes(TtThread *thread) {
-    if (!tt_lane_reserve(thread, 64)) {
-        thread->limit = thread->at;
-    } else if (thread->told_scopes != thread->scope_depth) { /* nor did a new chunk tell it */
-        tell_scopes(thread);
-        tt_lane_publish(thread);
+bool tt_lane_is_behind(const TtThread *thread) {
+    return thread->told_scopes != thread->scope_depth || has_stop_to_tell(thread);
+}
+
+static void tell_state(TtThread *thread) {
+    uint64_t stamp = tt_clock_stamp();
+
+    if (has_stop_to_tell(thread)) {
+        TtRecordGap gap = {.stamp = stamp, .first_stamp = stamp, .count = 0};
+        thread->at += tt_encode_gap(thread->at, room(thread), &gap);
+        thread->has_told_stop = true;
     }
+    if (thread->told_scopes != thread->scope_depth) {
+        TtRecordScopeLeave record = {.stamp = stamp, .depth = thread->scope_depth};
+        thread->at += tt_encode_scope_leave(thread->at, room(thread), &record);
+        thread->told_scopes = thread->scope_depth;
+    }
+}
+
+void tt_lane_catch_up(TtThread *thread) {
+    if (!tt_lane_reserve(thread, 128)) {
+        thread->limit = thread->at;
+        return;
+    }
+    tell_state(thread); /* where a new chunk has not told it */
+    tt_lane_publish(thread);
 }
 
 /* Threads are often named after their first allocation. */
@@ -110,8 +127,7 @@ __attribute__((cold, noinline)) bool tt_lane_next_chunk(TtThread *thread, size_t
     open_chunk(thread, number);
     if (thread->gap_count > 0)
         declare_gap(thread);
-    if (thread->told_scopes != thread->scope_depth)
-        tell_scopes(thread);
+    tell_state(thread);
     look_at_name(thread);
     if (tt_send_is_due(thread, number))
         tt_send_doorbell(thread);

@@ -35,9 +35,13 @@ static inline void tt_lane_publish(TtThread *thread) {
  * its thread) had begun: the next event opens a chunk. */
 void tt_lane_resync(TtThread *thread);
 
-/* Tells how many scopes are open (thread->scope_depth), where the daemon does not know. May wait,
- * as tt_lane_reserve does; where there is no room the chunk that the next event opens tells it. */
-void tt_lane_tell_scopes(TtThread *thread);
+/* Is there something of the thread's state that the daemon does not know: how many scopes are open
+ * (thread->scope_depth), that its clock stands still? */
+bool tt_lane_is_behind(const TtThread *thread);
+
+/* Tells it. May wait, as tt_lane_reserve does; where there is no room the chunk that the next event
+ * opens tells it. */
+void tt_lane_catch_up(TtThread *thread);
 
 /* Counts one lost heap event. */
 void tt_lane_drop(TtThread *thread);

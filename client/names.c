@@ -130,7 +130,7 @@ PUBLIC void tt_scope_leave(const int *unused) {
     }
     if (thread->scope_depth > 0)
         thread->scope_depth--;
-    tt_lane_tell_scopes(thread);
+    tt_lane_catch_up(thread);
     tt_record_end(thread);
 }
 

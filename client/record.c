@@ -281,16 +281,14 @@ __attribute__((cold, noinline)) void tt_record_realloc_failed(const void *old, u
 void tt_record_stop_clock(uintptr_t frame) {
     int kept_errno = errno;
     TtThread *used = tt_record_begin(frame);
-    uint64_t stamp = tt_clock_stop();
 
+    tt_clock_stop();
     if (used != NULL) {
-        TtRecordGap gap = {.stamp = stamp, .first_stamp = stamp, .count = 0};
-
-        if (tt_lane_reserve(used, 64)) {
-            used->at += tt_encode_gap(used->at, 64, &gap);
-            tt_lane_publish(used);
-        }
+        used->has_told_stop = false; /* not of this one */
+        tt_lane_catch_up(used);
         tt_record_end(used);
     }
+    if (used != tt_self.thread)
+        tt_session_put_off();
     errno = kept_errno;
 }

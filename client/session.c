@@ -377,7 +377,7 @@ static TtThread *take_up(void) {
     if (thread->busy_frame != TT_BUSY_OPERATOR)
         thread->busy_frame = tt_record_idle_frame();
     thread->scope_depth = tt_self.scope_depth;
-    if (thread->told_scopes != thread->scope_depth)
+    if (tt_lane_is_behind(thread))
         thread->limit = thread->at; /* the chunk that the next event opens tells it */
     return thread;
 }

@@ -111,9 +111,9 @@ static inline __attribute__((always_inline)) TtThread *tt_session_thread(void) {
     return tt_session_thread_slow();
 }
 
-/* The calling thread is in other scopes, or in a pause or out of it. Its lane, which may be asleep
- * or have a hook at work that a handler has interrupted, hears of it at the next call that finds it
- * otherwise. One store: a handler may come at any time. */
+/* The calling thread is in other scopes, in a pause or out of it, or has no clock any more. Its
+ * lane, which may be asleep or have a hook at work that a handler has interrupted, hears of it at
+ * the next call that finds it otherwise. One store: a handler may come at any time. */
 static inline void tt_session_put_off(void) { tt_self.generation = TT_SELF_NONE; }
 
 /* Connects now, where the connection is not there or broke. Returns 0, or a negative errno: -ENOENT

@@ -31,6 +31,7 @@ typedef struct TtThread {
     uint32_t scope_depth; /* how many scopes are open: the thread's (tt_self), or, in the lane for
                              events from within hooks, the handler's */
     uint32_t told_scopes; /* and as far as the daemon knows; or TT_SCOPES_UNKNOWN */
+    bool has_told_stop;   /* that its clock stands still */
     uint8_t *lane_chunks; /* the lane's ring */
     uint32_t chunk_count; /* chunks in the ring, a power of two */
     uint64_t gap_count;   /* events lost since the last gap record */

@@ -395,8 +395,10 @@ static void forget_open(TtSession *session, guint16 thread) {
 
 void tt_session_add_gap(TtSession *session, guint16 thread, const TtRecordGap *record) {
     tt_session_advance(session, record->stamp);
-    forget_open(session, thread);
-    tt_index_tidy(&session->index);
+    if (record->count > 0) { /* else it is the clock alone that stands still */
+        forget_open(session, thread);
+        tt_index_tidy(&session->index);
+    }
     add_gap_row(session, thread, record);
 }
 

@@ -156,6 +156,31 @@ def fault_A17_session_is_put_to_sleep():
     check_put_to_sleep(program, "strict", stop)
 
 
+@case
+def fault_A16_session_is_woken_after_the_counter_was_forbidden():
+    """There was no lane to declare it in."""
+    program = ttlib.build("sealed.c", "-w", "-D_GNU_SOURCE", "-pthread")
+    with ttlib.Daemon() as daemon:
+        process = subprocess.Popen(
+            [program, "tsc", "1000", "waits"],
+            env=daemon.preload_env({"TT_ENABLE": 0}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        ttlib.at_end(process.kill)
+        if process.stdout.readline() != b"sealed\n":
+            raise ttlib.Skip("the kernel allows no such thing here")
+        check_equal(daemon.ctl("start", str(process.pid)).returncode, 0)
+        output, _ = process.communicate(b"x", timeout=ttlib.SECONDS)
+        check_equal((process.returncode, output), (5, b"done\n"))
+        daemon.wait_for_state(process.pid, "exited", "ended", "killed")
+        export = daemon.export(process.pid)
+    ttlib.check_books(export)
+    completeness = export["completeness"]
+    check_equal(left(export), [40002])
+    check_equal([gap["dropped_events"] for gap in completeness["gaps"]], [0], f"{completeness}")
+
+
 # Where its vdso cannot tell the time, libc asks the kernel.
 CLOCK = r"""
 #include <sys/syscall.h>

@@ -585,6 +585,19 @@ static void strings_keep_no_nul(void) {
     g_assert_cmpstr(marks[1].name, ==, "");
 }
 
+/* It may come in the midst of a reallocation, with the next chunk. */
+static void a_clock_that_stands_still_loses_nothing(void) {
+    g_autoptr(TtSession) session = simple_new(NULL);
+    TtBlockRow rows[2];
+
+    simple_apply(session, TT_OP_ALLOC, 0, 1, 0x1000, 100);
+    simple_apply(session, TT_OP_REALLOC_BEGIN, 0, 2, 0x1000, 0);
+    tt_session_add_gap(session, 0, &(TtRecordGap){.count = 0});
+    simple_apply(session, TT_OP_REALLOC_END, 0, 3, 0x2000, 200);
+    g_assert_cmpuint(simple_read_live(session, rows, G_N_ELEMENTS(rows)), ==, 1);
+    g_assert_cmpuint(rows[0].size, ==, 200);
+}
+
 static void gaps_and_drops_add_up(void) {
     g_autoptr(TtSession) session = simple_new(NULL);
     TtRecordGap gap = {.stamp = SIMPLE_START + 20, .first_stamp = SIMPLE_START + 10, .count = 5};
@@ -628,6 +641,7 @@ int main(int argc, char **argv) {
     TEST(names_go_to_the_innermost_block);
     TEST(pins_keep_the_name_of_their_time);
     TEST(strings_keep_no_nul);
+    TEST(a_clock_that_stands_still_loses_nothing);
     TEST(gaps_and_drops_add_up);
     return g_test_run();
 }
