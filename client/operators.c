@@ -82,8 +82,9 @@ static inline void *allocate(size_t size, size_t alignment) {
 
 /* While an operator of the allocator is at work, a thread that is not busy otherwise says so, and
  * what malloc or free does with the operator's own block is not recorded twice. An operator may be
- * left by an exception, its handler's or its own, and says then no more that it has ended: what
- * stays of it is such that it costs time alone, until the next one.
+ * left by an exception, its handler's or its own, or by longjmp, and says then no more that it has
+ * ended: what stays of it is such that it costs time alone, until the next one. Where a block is
+ * born at the dying one's address, that one is forgotten.
  *
  * @dying  the block of a delete; NULL: a new */
 static COLD void enter_operator(const void *dying) {

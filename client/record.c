@@ -160,6 +160,8 @@ static bool is_left_out(const TtThread *thread, TtKind kind) {
 /* @knows_usable  the real allocator may be asked of it */
 static void record_birth(TtThread *thread, TtKind kind, uint64_t addr, uint64_t size, uint64_t cfa,
                          bool knows_usable) {
+    if (addr == (uint64_t)thread->dying_ptr)
+        thread->dying_ptr = NULL; /* the operator was left, and its block is another now */
     if (is_left_out(thread, kind)) {
         if (!thread->has_told_pause)
             tell_pause(thread, cfa);

@@ -374,6 +374,8 @@ static TtThread *take_up(void) {
     if (tt_self.pause_depth == 0)
         tt_self.generation = tt_self.lane_generation;
     __atomic_signal_fence(__ATOMIC_SEQ_CST); /* a pause that begins here is seen here, or later */
+    if (thread->busy_frame == 0)
+        thread->dying_ptr = NULL; /* whose operator was left; births did not look */
     if (thread->busy_frame != TT_BUSY_OPERATOR)
         thread->busy_frame = tt_record_idle_frame();
     thread->scope_depth = tt_self.scope_depth;

@@ -304,6 +304,82 @@ def fault_A03_operator_new_throws():
         ttlib.check_books(traced.export)
 
 
+# ---- an operator delete that is left by longjmp ----
+
+# It gives the same block for each 40001 bytes, and its delete calls no free.
+LEFT_ALLOCATOR = r"""
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+alignas(16) static char kept[40016], memory[1 << 22];
+static std::size_t used;
+extern "C" void (*on_delete)() = nullptr;
+
+static void *give(std::size_t alignment, std::size_t size) {
+    if (size == 40001)
+        return kept;
+    used = (used + alignment + 15) / alignment * alignment;
+    void *block = memory + used;
+    used += (size + 15) / 16 * 16;
+    return used <= sizeof memory ? block : nullptr;
+}
+extern "C" void *malloc(std::size_t size) { return give(16, size); }
+extern "C" void *memalign(std::size_t alignment, std::size_t size) {
+    return give(alignment, size);
+}
+extern "C" void *aligned_alloc(std::size_t alignment, std::size_t size) {
+    return give(alignment, size);
+}
+extern "C" int posix_memalign(void **ret, std::size_t alignment, std::size_t size) {
+    *ret = give(alignment, size);
+    return *ret ? 0 : ENOMEM;
+}
+extern "C" void *calloc(std::size_t count, std::size_t size) { return give(16, count * size); }
+extern "C" void *realloc(void *old, std::size_t size) {
+    void *block = give(16, size);
+    return old && block ? std::memmove(block, old, size) : block;
+}
+extern "C" void free(void *) {}
+void *operator new(std::size_t size) { return give(16, size); }
+void operator delete(void *) noexcept { on_delete(); }
+"""
+
+LEAVES = r"""
+#include <setjmp.h>
+#include <stdlib.h>
+
+extern void (*on_delete)(void);
+extern void _ZdlPv(void *);
+static jmp_buf out;
+
+static void leave(void) { longjmp(out, 1); }
+
+int main(void) {
+    on_delete = leave;
+    if (setjmp(out) == 0)
+        _ZdlPv(malloc(40001));
+    void *volatile again = malloc(40001); /* at the address of the one that was being deleted */
+    free(again);
+    malloc(40002);
+    return 5;
+}
+"""
+
+
+@case
+def fault_B08_longjmp_out_of_an_operator_delete():
+    """What its block's address is given to next dies when it does."""
+    library = ttlib.compile_c(
+        LEFT_ALLOCATOR, "-w", "-shared", "-fPIC", name="left.so", compiler="g++", suffix=".cpp"
+    )
+    traced = ttlib.run_traced([ttlib.compile_c(LEAVES, "-w", "-Wl,--no-as-needed", library)])
+    check_equal(traced.returncode, 5, traced.stderr)
+    check_equal(ttlib.left(traced.export), [40002], "blocks left")
+    ttlib.check_exact(traced.export)
+    ttlib.check_books(traced.export)
+
+
 # ---- A09 ----
 
 ADDRESSES = r"""
