@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Appending to a lane. Only the lane's own thread, inside a hook (tt_hook_enter). */
+/* Appending to a lane. Only the lane's own thread, with its frame at work there (busy_frame). */
 #pragma once
 
 #include "client/thread.h"
