@@ -262,10 +262,32 @@ static TtThread *find_free(uint32_t tid) {
     return fresh;
 }
 
+TtThread *tt_lanes_find_held_side(uint32_t tid) {
+    return atomic_load_explicit(&side_owner, memory_order_relaxed) == tid
+               ? atomic_load_explicit(&side, memory_order_relaxed)
+               : NULL;
+}
+
+/* Of a holder that is gone, or the calling thread, which no handler interrupts: it alone could take
+ * it again meanwhile. The next holder claims it. */
+static void free_side(uint32_t tid) {
+    TtThread *kept = tt_lanes_find_held_side(tid);
+
+    if (kept == NULL)
+        return;
+    kept->busy_frame = 0;
+    atomic_store_explicit(&kept->control->tid, 0, memory_order_relaxed);
+    atomic_compare_exchange_strong_explicit(&side_owner, &tid, 0, memory_order_release,
+                                            memory_order_relaxed);
+}
+
 /* Frees the lanes of threads that ended; they left no word of it. */
 static void reclaim(void) {
     TtThread *kept = atomic_load_explicit(&side, memory_order_relaxed);
+    uint32_t owner = atomic_load_explicit(&side_owner, memory_order_relaxed);
 
+    if (owner != 0 && TT_SYS3(SYS_tgkill, tt_session.pid, owner, 0) == -ESRCH)
+        free_side(owner);
     for (uint32_t s = 0; s < segment_count; s++) {
         for (uint32_t i = 0; i < segments[s].lane_count; i++) {
             TtThread *thread = &segments[s].threads[i];
@@ -342,13 +364,17 @@ TtThread *tt_lanes_take_side(void) {
 }
 
 void tt_lanes_recover_side(uint32_t tid) {
-    TtThread *kept = atomic_load_explicit(&side, memory_order_relaxed);
+    uint64_t mask;
 
-    if (kept == NULL || atomic_load_explicit(&side_owner, memory_order_relaxed) != tid)
+    if (tt_lanes_find_held_side(tid) == NULL)
         return;
-    claim(kept, tid);
-    kept->tid = UINT32_MAX;
-    atomic_store_explicit(&side_owner, 0, memory_order_release);
+    if (tt_is_sealed_now()) {
+        free_side(tid);
+        return;
+    }
+    tt_sys_block_signals(&mask);
+    free_side(tid);
+    tt_sys_restore_signals(&mask);
 }
 
 void tt_lanes_release_side(TtThread *taken) {

@@ -43,6 +43,9 @@ TtThread *tt_lanes_attach(uint32_t tid);
 TtThread *tt_lanes_take_side(void);
 void tt_lanes_release_side(TtThread *taken);
 
+/* The lane that tt_lanes_take_side has given thread @tid, or NULL. */
+TtThread *tt_lanes_find_held_side(uint32_t tid);
+
 /* Gives back the side lane that thread @tid has not given back, and never will: the frame that had
  * it is gone. No-op where another has it, or nobody. */
 void tt_lanes_recover_side(uint32_t tid);

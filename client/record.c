@@ -55,7 +55,12 @@ static TtThread *enter(TtThread *thread, uintptr_t frame) {
         return thread;
     }
 
-    TtThread *side = tt_lanes_take_side();
+    /* One that this thread's handler had, when another one jumped back into that; with 0 it is
+     * being taken, or given back. */
+    TtThread *side = tt_lanes_find_held_side(thread->tid);
+    if (side != NULL && side->busy_frame != 0 && is_stale(side, frame))
+        tt_lanes_recover_side(thread->tid);
+    side = tt_lanes_take_side();
     if (side == NULL)
         atomic_fetch_add_explicit(&tt_session.control->dropped_events, 1, memory_order_relaxed);
     else

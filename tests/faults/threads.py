@@ -480,6 +480,14 @@ def fault_B08_siglongjmp_out_of_a_handler_that_interrupted_a_hook():
     check(dropped <= 500, f"{dropped} events dropped")
 
 
+@case
+def fault_B08_siglongjmp_into_a_handler_that_interrupted_a_hook():
+    export, *_ = run_interrupted("inner", 1500)
+    check_after_interruptions(export)
+    dropped = export["completeness"]["dropped_events"]
+    check(dropped <= 100, f"{dropped} events dropped")
+
+
 # ---- B09 ----
 
 CANCELLED = r"""

@@ -5,12 +5,13 @@
  * the signal on the handler's stack, where the next one, were it due already, would lie on top of
  * it, and so on until the stack is used up.
  *
- *   interrupted return|longjmp|nested|pause ROUNDS
+ *   interrupted return|longjmp|nested|inner|pause ROUNDS
  *
  * until the handler has run ROUNDS times; with longjmp it leaves the call that it interrupted. With
  * nested it allocates until another handler leaves both it and the call, in the first NESTED
- * rounds. With pause it begins one, in which the program then leaves a block of 778 bytes. Then the
- * program leaves 1000 blocks of 777 bytes. */
+ * rounds; with inner that one leaves the call alone that it interrupted itself. With pause it
+ * begins one, in which the program then leaves a block of 778 bytes. Then the program leaves 1000
+ * blocks of 777 bytes. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,8 +25,8 @@
 extern void tt_pause(void) __attribute__((weak));
 extern void tt_resume(void) __attribute__((weak));
 
-static sigjmp_buf start;
-static volatile sig_atomic_t rounds, wanted, jumps, nests, pauses;
+static sigjmp_buf start, inner;
+static volatile sig_atomic_t rounds, wanted, jumps, nests, stays, pauses;
 static timer_t leaver;
 
 static void set_timer(void) {
@@ -36,7 +37,7 @@ static void set_timer(void) {
 
 static void on_second(int number) {
     (void)number;
-    siglongjmp(start, 1);
+    siglongjmp(stays ? inner : start, 1);
 }
 
 static void on_alarm(int number) {
@@ -48,7 +49,7 @@ static void on_alarm(int number) {
         tt_pause();
         return;
     }
-    if (nests && rounds < NESTED) {
+    if (nests && rounds < NESTED && sigsetjmp(inner, 1) == 0) {
         timer_settime(leaver, 0, &soon, NULL);
         for (;;)
             free(malloc(33));
@@ -86,7 +87,8 @@ int main(int argc, char **argv) {
 
     wanted = argc > 2 ? atoi(argv[2]) : 0;
     jumps = argc > 1 && strcmp(argv[1], "longjmp") == 0;
-    nests = argc > 1 && strcmp(argv[1], "nested") == 0;
+    stays = argc > 1 && strcmp(argv[1], "inner") == 0;
+    nests = stays || (argc > 1 && strcmp(argv[1], "nested") == 0);
     pauses = argc > 1 && strcmp(argv[1], "pause") == 0;
     sigaction(SIGALRM, &action, NULL);
     sigaction(SIGUSR1, &second, NULL);
