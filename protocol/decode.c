@@ -75,9 +75,7 @@ int tt_chunk_reader_next(TtChunkReader *reader, TtEvent *ret_event, TtRawRecord 
 
     if (left == 0)
         return TT_ITEM_END;
-    if (left < sizeof head) /* no room for more than the sign that nothing follows */
-        return (*at & 7) == TT_KIND_CHUNK_END ? TT_ITEM_END : -EBADMSG;
-    memcpy(&head, at, sizeof head);
+    memcpy(&head, at, sizeof head); /* of a single byte left, with one that follows */
     TT_READ_ONCE(head);
 
     unsigned kind = head & 7;

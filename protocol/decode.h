@@ -28,7 +28,7 @@ typedef struct TtRawRecord {
 } TtRawRecord;
 
 typedef enum TtItem {
-    TT_ITEM_END = 0, /* nothing more in this chunk or message */
+    TT_ITEM_END = 0, /* nothing more in this chunk or message: the cursor is at its end */
     TT_ITEM_EVENT = 1,
     TT_ITEM_RECORD = 2,
 } TtItem;

@@ -174,6 +174,12 @@ gboolean tt_lane_is_due(const TtLane *lane) {
                                     lane->ring_bytes / TT_CHUNK_BYTES / TT_BELL_SHARE;
 }
 
+/* Whether the piece at hand may end with @left of its bytes. The chunk goes on in the next one; of
+ * a chunk that was closed before its end the whole is published at once. */
+static gboolean may_end(const TtLane *lane, gsize left) {
+    return left == 0 || lane->piece_end % TT_CHUNK_BYTES == 0;
+}
+
 /* The lost events that a record tells of. */
 static guint64 count_gap(const TtRawRecord *raw) {
     TtRecordGap gap;
@@ -206,7 +212,6 @@ static gboolean begin_chunk(TtLane *lane, TtDrain *drain, const TtPiece *piece) 
     if (tt_chunk_reader_init(&lane->reader, piece->bytes, piece->len,
                              piece->position / TT_CHUNK_BYTES) < 0)
         return FALSE;
-    lane->is_chunk_over = FALSE;
     if (drain->clock.ahead > 0)
         go_on(lane, drain);
     if (lane->reader.head.tid != lane->tid || lane->reader.head.number == 0) {
@@ -242,7 +247,7 @@ static gboolean seek_piece(TtLane *lane, TtDrain *drain) {
                 return FALSE;
             }
         } else {
-            lane->reader.cursor = tt_cursor_new(piece->bytes, lane->is_chunk_over ? 0 : piece->len);
+            lane->reader.cursor = tt_cursor_new(piece->bytes, piece->len);
         }
     }
 }
@@ -371,9 +376,9 @@ gboolean tt_lane_decode(TtLane *lane, TtDrain *drain) {
             } else if (r == TT_ITEM_EVENT) {
                 lane->event_count++;
             } else if (r == TT_ITEM_END) {
-                /* The chunk may go on in the next piece, unless it was closed before its end. */
-                lane->is_chunk_over |= left > 0;
-                break;
+                if (may_end(lane, left))
+                    break;
+                r = -EBADMSG;
             }
             if (r < 0) {
                 /* What came before the damage counts. Its bytes are needed as long. */
@@ -447,10 +452,10 @@ static gboolean skip_item(TtLane *lane, TtDrain *drain, guint64 *events, guint64
     guint64 count = is_record ? count_gap(&raw) : r == TT_ITEM_EVENT ? 1 : 0;
     gboolean has_place = is_record && count == 0 && tt_order_has_place(raw.number);
 
+    if (r == TT_ITEM_END && !may_end(lane, tt_cursor_left(&lane->reader.cursor)))
+        return FALSE;
     if (r < 0 || (*events == 0 && (count > 0 || (has_place && *placed == 0))))
         return FALSE;
-    if (r == TT_ITEM_END)
-        lane->is_chunk_over |= tt_cursor_left(&lane->reader.cursor) > 0;
     lane->reader = ahead;
     if (r == TT_ITEM_EVENT)
         lane->last_stamp = MAX(lane->last_stamp, event.stamp);

@@ -48,8 +48,7 @@ typedef struct TtLane {
     GQueue pieces;         /* of TtPiece: to be decoded; the first is being */
 
     TtChunkReader reader;
-    guint64 piece_end; /* position after the piece that the reader stands in */
-    gboolean is_chunk_over;
+    guint64 piece_end;   /* position after the piece that the reader stands in */
     guint16 thread;      /* index of the chunk's writer */
     guint32 tid;         /* of the chunk's writer; 0: none yet */
     guint64 last_stamp;  /* of the last item decoded: the next has no lesser one */

@@ -30,6 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
             if (r == TT_ITEM_RECORD)
                 tt_fuzz_decode(&raw);
         }
+        if (r == TT_ITEM_END && tt_cursor_left(&reader.cursor) > 0)
+            abort();
     }
     free(bytes);
     return 0;

@@ -463,6 +463,8 @@ typedef enum Damage {
     NUMBER_SKIPPED,
     GARBAGE_IN_CHUNK,
     CUT_EVENT,
+    END_BEFORE_THE_END,
+    END_IN_A_BYTE,
     DAMAGES,
 } Damage;
 
@@ -505,6 +507,11 @@ static void do_damage(Writer *writer, Damage damage) {
     case CUT_EVENT:
         memset(writer->at, 0x79, 3); /* lengths 6 and 6 follow */
         told = position + 3;
+        break;
+    case END_BEFORE_THE_END:
+    case END_IN_A_BYTE: /* no writer publishes it but with the chunk after it */
+        memset(writer->at, 0, 2);
+        told = position + (damage == END_IN_A_BYTE ? 1 : 2);
         break;
     case DAMAGES:
         g_assert_not_reached();

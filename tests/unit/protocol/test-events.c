@@ -308,6 +308,7 @@ static void last_byte_may_be_left(void) {
     begin_chunk(chunk, 0, 0, &delta);
     tt_chunk_reader_init(&reader, chunk, TT_CHUNK_HEAD_BYTES + 1, 0);
     g_assert_cmpint(tt_chunk_reader_next(&reader, &event, &raw), ==, TT_ITEM_END);
+    g_assert_cmpuint(tt_cursor_left(&reader.cursor), ==, 0);
     chunk[TT_CHUNK_HEAD_BYTES] = TT_KIND_ALLOC;
     tt_chunk_reader_init(&reader, chunk, TT_CHUNK_HEAD_BYTES + 1, 0);
     g_assert_cmpint(tt_chunk_reader_next(&reader, &event, &raw), ==, -EBADMSG);
