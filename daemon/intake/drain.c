@@ -467,13 +467,19 @@ static gboolean skip_item(TtLane *lane, TtDrain *drain, guint64 *events, guint64
     return r != TT_ITEM_END;
 }
 
+/* Of a chunk that was begun just now: the events before what it holds. Its head counts those too of
+ * which its first record tells. */
+static guint64 count_before(const TtLane *lane) {
+    return tt_saturating_sub(lane->reader.head.events_before, peek_gap(lane));
+}
+
 static void skip_told(TtLane *lane, TtDrain *drain, const TtLaneCounts *told) {
-    const TtChunkHead *head = &lane->reader.head;
     /* Where its last event has been written over, records behind it may have been as well. */
-    guint64 placed = head->number == 0 || head->events_before < told->events ? told->placed : 0;
+    gboolean is_there = lane->reader.head.number == 0 || count_before(lane) < told->events;
+    guint64 placed = is_there ? told->placed : 0;
 
     do {
-        guint64 events = tt_saturating_sub(told->events, head->events_before);
+        guint64 events = tt_saturating_sub(told->events, count_before(lane));
 
         while (skip_item(lane, drain, &events, &placed))
             ;

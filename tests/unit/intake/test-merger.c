@@ -658,6 +658,41 @@ static void test_records_behind_a_loss_are_told_once(void) {
     }
 }
 
+/* Twenty events, a chunk that begins with a loss which a GAP tells of, a mark and ten events more.
+ * The last daemon has come to @told of those twelve. */
+static void check_resumed_at_gap(guint lost, guint told) {
+    guint told_events = told > 2 ? told - 2 : 0;
+    guint64 before = 20;
+    Bed bed;
+    Writer writer;
+
+    bed_open(&bed, 0, AHEAD);
+    bed_writer(&bed, &writer, 0, 1);
+    for (guint i = 1; i <= before; i++)
+        writer_alloc(&writer, 64 * i, 1, TT_STACK_NONE, writer_stamp());
+    writer.limit = writer.at;
+    writer.event_count += lost;
+    writer.gap_count += lost;
+    writer_record(&writer, mark, &(TtRecordMark){.stamp = writer_stamp(), .name = {"a", 1}});
+    for (guint i = 1; i <= 10; i++)
+        writer_alloc(&writer, 64 * (before + i), 1, TT_STACK_NONE, writer_stamp());
+    bed_resume(&bed, before + (told > 0 ? lost : 0) + told_events, told == 2);
+    assert_sound(&bed, 10 - told_events);
+    if (told_events < 10)
+        g_assert_cmphex(event_at(&bed, 0)->addr, ==, 64 * (before + told_events + 1));
+    g_assert_cmpuint(bed.session->lost, ==, told == 0 ? lost : 0);
+    g_assert_cmpuint(bed.session->words->len, ==, 2 - MIN(told, 2));
+    bed_close(&bed);
+}
+
+static void test_gap_at_the_head_of_a_chunk_is_counted_once(void) {
+    static const guint losses[] = {3, 100};
+
+    for (guint i = 0; i < G_N_ELEMENTS(losses); i++)
+        for (guint told = 0; told <= 12; told++)
+            check_resumed_at_gap(losses[i], told);
+}
+
 /* G11: a stamp from before, and one from after the end of the world. */
 static void test_fault_G11_impossible_stamps_are_set_right(void) {
     Bed bed;
@@ -740,6 +775,8 @@ int main(int argc, char **argv) {
                     test_records_behind_the_last_event_are_told_once);
     g_test_add_func("/merger/records_behind_a_loss_are_told_once",
                     test_records_behind_a_loss_are_told_once);
+    g_test_add_func("/merger/gap_at_the_head_of_a_chunk_is_counted_once",
+                    test_gap_at_the_head_of_a_chunk_is_counted_once);
     g_test_add_func("/merger/fault_G09_damaged_lane_harms_no_other",
                     test_fault_G09_damaged_lane_harms_no_other);
     g_test_add_func("/merger/fault_G11_impossible_stamps_are_set_right",
