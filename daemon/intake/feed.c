@@ -715,7 +715,7 @@ static void begin_session(TtFeed *feed, TtJournalEnd *end) {
     if (feed->journal)
         begin_journal(feed);
     if (feed->recorders)
-        feed->tape = tt_tape_new(feed->info, feed->recorders, is_told);
+        feed->tape = tt_tape_new(feed->info, feed->recorders, is_told ? &end->stamp : NULL);
     g_clear_pointer(&feed->recorders, g_ptr_array_unref);
     if (feed->resumption.stamp > 0)
         resume(feed, end);

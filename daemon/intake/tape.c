@@ -114,7 +114,7 @@ static void add_beginning(TtTape *tape, const TtSessionInfo *info) {
         ADD(tape, argument, &(TtRecordArgument){.text = string_of(*word)});
 }
 
-TtTape *tt_tape_new(const TtSessionInfo *info, GPtrArray *recorders, gboolean is_begun) {
+TtTape *tt_tape_new(const TtSessionInfo *info, GPtrArray *recorders, const guint64 *told_stamp) {
     TtTape *tape = g_new0(TtTape, 1);
 
     tape->places = g_array_new(FALSE, FALSE, sizeof(Place));
@@ -130,10 +130,10 @@ TtTape *tt_tape_new(const TtSessionInfo *info, GPtrArray *recorders, gboolean is
     }
     tape->batch = tt_batch_new();
     tape->doubts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    tape->last_stamp = info->timescale.start_stamp;
+    tape->last_stamp = told_stamp ? *told_stamp : info->timescale.start_stamp;
     /* What an earlier daemon said last is not known here. */
-    tape->dropped_count = is_begun ? G_MAXUINT64 : 0;
-    if (!is_begun)
+    tape->dropped_count = told_stamp ? G_MAXUINT64 : 0;
+    if (!told_stamp)
         add_beginning(tape, info);
     return tape;
 }

@@ -16,9 +16,9 @@ typedef struct TtTape TtTape;
  * tt_tape_new:
  * @info: what the session was made of
  * @recorders: (element-type TtRecorder): that it goes to; referenced
- * @is_begun: its beginning is there already
+ * @told_stamp: (nullable): of the last event that is there already; %NULL: it begins
  */
-TtTape *tt_tape_new(const TtSessionInfo *info, GPtrArray *recorders, gboolean is_begun);
+TtTape *tt_tape_new(const TtSessionInfo *info, GPtrArray *recorders, const guint64 *told_stamp);
 
 /* Hands over what it has, and lets go of its recorders. */
 void tt_tape_free(TtTape *tape);

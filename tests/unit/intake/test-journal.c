@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Journals: what one daemon has written, the next one reads and writes on. */
+#include "intake/journal.h"
+
+#include <glib/gstdio.h>
+#include <unistd.h>
+
+#include "intake/drain.h"
+
+#define START 1000000u
+
+/* A folder, and a session whose journal is in it. */
+typedef struct Folder {
+    char *dir;
+    TtJournals *journals;
+    TtSessionInfo info;
+} Folder;
+
+static void folder_open(Folder *folder) {
+    GError *error = NULL;
+
+    folder->dir = g_dir_make_tmp("tt-journal-XXXXXX", &error);
+    g_assert_no_error(error);
+    folder->info = (TtSessionInfo){
+        .id = {1},
+        .pid = getpid(),
+        .timescale = {.mult = 1, .start_stamp = START, .start_realtime_ns = 1},
+    };
+    folder->journals = tt_journals_new(folder->dir, 0, &error);
+    g_assert_no_error(error);
+}
+
+static void folder_close(Folder *folder) {
+    tt_journal_free(tt_journal_open(folder->journals, folder->info.id, TRUE), FALSE);
+    tt_journals_free(folder->journals);
+    g_assert_cmpint(g_rmdir(folder->dir), ==, 0);
+    g_free(folder->dir);
+}
+
+static void on_failed(gpointer data) {
+    (void)data;
+    g_assert_not_reached();
+}
+
+static void on_done(gpointer data, guint64 bytes, const GError *error) {
+    (void)data;
+    (void)bytes;
+    g_assert_no_error(error);
+}
+
+/* One daemon's time with the session. */
+typedef struct Turn {
+    TtJournal *journal;
+    TtSession *session;
+    TtJournalEnd end;
+    TtRecorder *recorder;
+    TtTape *tape;
+} Turn;
+
+static void turn_begin(Turn *turn, Folder *folder, gboolean is_resumed) {
+    static const TtRecorderCalls calls = {.failed = on_failed, .done = on_done};
+    g_autoptr(GPtrArray) recorders = g_ptr_array_new();
+
+    *turn = (Turn){.journal = tt_journal_open(folder->journals, folder->info.id, is_resumed),
+                   .session = tt_session_new(&folder->info, NULL)};
+    if (is_resumed)
+        g_assert_true(tt_journal_retell(turn->journal, turn->session, TRUE, &turn->end));
+    turn->recorder = tt_journal_record(turn->journal, &calls, NULL);
+    g_ptr_array_add(recorders, turn->recorder);
+    turn->tape = tt_tape_new(&folder->info, recorders, is_resumed ? &turn->end.stamp : NULL);
+    tt_recorder_unref(turn->recorder);
+}
+
+static void turn_end(Turn *turn) {
+    tt_tape_free(turn->tape);
+    tt_recorder_free(turn->recorder);
+    tt_journal_free(turn->journal, TRUE);
+    g_clear_pointer(&turn->end.held, g_array_unref);
+    g_clear_pointer(&turn->end.lane_counts, g_array_unref);
+    tt_session_free(turn->session);
+}
+
+/* Three daemons. The first ends with two events that wait for what follows them; before anything
+ * does the second lets the first of the two go, and ends as well. */
+static void test_held_events_stay_held_over_two_daemons(void) {
+    const TtEvent events[] = {
+        {.stamp = START + 500, .addr = 64, .size = 1, .stack = TT_STACK_NONE, .op = TT_OP_ALLOC},
+        {.stamp = START + 900, .addr = 128, .size = 1, .stack = TT_STACK_NONE, .op = TT_OP_ALLOC},
+    };
+    TtSummary summary;
+    Folder folder;
+    Turn turn;
+
+    folder_open(&folder);
+    turn_begin(&turn, &folder, FALSE);
+    tt_tape_add_thread(turn.tape, 0, 1);
+    tt_tape_add_items(turn.tape, events, 2, TRUE);
+    turn_end(&turn);
+
+    turn_begin(&turn, &folder, TRUE);
+    g_assert_cmpuint(turn.end.held->len, ==, 2);
+    tt_tape_add_release(turn.tape, events[0].stamp);
+    turn_end(&turn);
+
+    turn_begin(&turn, &folder, TRUE);
+    g_assert_cmpuint(turn.end.held->len, ==, 1);
+    g_assert_cmpmem(turn.end.held->data, sizeof *events, &events[1], sizeof *events);
+    tt_session_get_summary(turn.session, &summary);
+    g_assert_cmpuint(summary.events, ==, 1);
+    turn_end(&turn);
+    folder_close(&folder);
+}
+
+int main(int argc, char **argv) {
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/journal/held_events_stay_held_over_two_daemons",
+                    test_held_events_stay_held_over_two_daemons);
+    return g_test_run();
+}
