@@ -203,6 +203,9 @@ static gboolean adopt(TtIntake *intake, Kept *kept) {
         .is_adopted = TRUE,
         .is_stored = TRUE,
     };
+    /* A store of the program's may have put it to sleep since: as one that came so. */
+    if (!setup.is_recording)
+        info->hello_flags |= TT_HELLO_DORMANT;
     if (info->clock == TT_CLOCK_MONOTONIC)
         setup.clock.offset_ns = tt_process_get_clock_offset_ns(info->pid);
     tt_process_adopt(&setup.process, g_steal_fd(&kept->process_fd), info->pid);

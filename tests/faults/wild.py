@@ -5,6 +5,7 @@
 import subprocess
 
 import ttlib
+from manager import Manager
 from ttlib import check, check_equal
 
 STRIKES = (
@@ -87,6 +88,24 @@ def fault_G09_wild_store_into_a_lane():
 def fault_G09_wild_store_into_a_lane_of_one_that_waits():
     """Not for room that never comes: what is lost is declared, and it is traced on in another lane."""
     check_strikes(lossless=1)
+
+
+@ttlib.case
+def fault_G09_wild_store_while_there_is_no_daemon():
+    """The next one cannot tell who put the program to sleep; but that it slept."""
+    program = ttlib.build("wild.c", "-O1", f"-I{ttlib.SOURCE}")
+    manager = Manager(f"--journal={ttlib.temp_dir() / 'journal'}")
+    manager.start()
+    one = Wild(program, manager.client, ["session", "read"], lossless=1)
+    one.expect("there")
+    manager.stop()
+    one.go_on()
+    one.expect("struck")
+    manager.start()
+    one.go_on()
+    (doubt,) = one.check_end(manager.client)["completeness"]["doubts"]
+    check("asleep" in doubt, doubt)
+    manager.close()
 
 
 ttlib.main()
