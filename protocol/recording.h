@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define TT_RECORDING_MAJOR 1 /* another major cannot be read */
-#define TT_RECORDING_MINOR 3 /* a newer minor only adds records and fields */
+#define TT_RECORDING_MINOR 4 /* a newer minor only adds records and fields */
 
 #define TT_RECORDING_SKIPPABLE 0x184d2a5cu /* the magic of a skippable frame */
 #define TT_RECORDING_NAME "TTREC"

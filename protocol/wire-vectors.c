@@ -152,6 +152,7 @@ const TtRecordSession tt_vector_session = {
     .flags = TT_HELLO_LOSSLESS,
     .parent_session = TEXT(""),
     .parent_relation = TT_RELATION_NONE,
+    .process_start = TEXT("9f86d081-884c-4d65-9a2f-eaa0c55ad015 4711"),
 };
 const TtRecordLaneThread tt_vector_lane_thread = {.lane = 0, .tid = 4711};
 const TtRecordThreadName tt_vector_thread_name = {.thread = 0, .name = TEXT("cat")};

@@ -313,6 +313,8 @@ static char *serve_hello(TtIntake *intake, TtCaller *caller) {
         return g_strdup("There is no memory for lanes");
     }
 
+    if (intake->options.journals)
+        info->process_start = tt_process_describe_start(&setup.process);
     g_autoptr(TtFeed) parent = find_parent(intake, info, &setup.clock, &setup.fork);
     info->inherits = parent != NULL;
 

@@ -52,16 +52,17 @@ struct TtJournal {
 typedef struct Over {
     char *path;
     gint64 when_ns;
-    guint64 bytes;      /* where there is no @journal */
-    TtJournal *journal; /* which is open; NULL: an earlier daemon left the file */
-    gint pid;           /* of a file that nobody has open; 0: not known */
-    guint64 start_realtime_ns;
+    guint64 bytes;       /* where there is no @journal */
+    TtJournal *journal;  /* which is open; NULL: an earlier daemon left the file */
+    gint pid;            /* of a file that nobody has open; 0: not known */
+    char *process_start; /* as in TtSessionInfo */
 } Over;
 
 static void free_over(gpointer data) {
     Over *over = data;
 
     g_free(over->path);
+    g_free(over->process_start);
     g_free(over);
 }
 
@@ -93,9 +94,9 @@ static TtSessionInfo *read_info(const char *path) {
 
 /* ---- The folder ---- */
 
-/* Whether its process may come back: it runs, and was there when the session began. */
+/* Whether its process may come back: it runs. */
 static gboolean is_away(const Over *over) {
-    return over->pid > 0 && tt_process_is_as_old(over->pid, over->start_realtime_ns);
+    return over->pid > 0 && tt_process_began_at(over->pid, over->process_start);
 }
 
 static gint compare_over(gconstpointer a, gconstpointer b, gpointer data) {
@@ -108,7 +109,7 @@ static gint compare_over(gconstpointer a, gconstpointer b, gpointer data) {
 /* Of a file that nobody has open. @info: (nullable) */
 static void add_file(TtJournals *journals, Over *over, const TtSessionInfo *info) {
     over->pid = info ? info->pid : 0;
-    over->start_realtime_ns = info ? info->timescale.start_realtime_ns : 0;
+    over->process_start = info ? g_strdup(info->process_start) : NULL;
     g_queue_push_tail(is_away(over) ? &journals->away : &journals->over, over);
 }
 

@@ -38,8 +38,6 @@ struct pidfd_info {
 #endif
 
 #define ANCESTORS_MAX 256u
-#define NS_PER_SECOND G_GINT64_CONSTANT(1000000000)
-#define ROUGHLY_NS (10 * NS_PER_SECOND)
 
 /* Fields of /proc/PID/stat, numbered as in proc(5). */
 enum {
@@ -280,18 +278,23 @@ gboolean tt_process_is_same(const TtProcess *a, const TtProcess *b) {
     return a->pid == b->pid && a->start_time == b->start_time;
 }
 
-gboolean tt_process_is_as_old(gint pid, guint64 realtime_ns) {
-    gint64 now_ns = g_get_real_time() * 1000;
-    struct timespec boot;
-    Stat stat;
+char *tt_process_describe_start(const TtProcess *process) {
+    char boot[64];
+
+    if (process->start_time == 0 ||
+        !read_file("/proc/sys/kernel/random/boot_id", boot, sizeof boot))
+        return NULL;
+    return g_strdup_printf("%s %" G_GUINT64_FORMAT, g_strchomp(boot), process->start_time);
+}
+
+gboolean tt_process_began_at(gint pid, const char *start) {
+    TtProcess process = {.pid = pid, .fd = -1};
 
     if (kill(pid, 0) < 0 && errno == ESRCH)
         return FALSE;
-    if (!read_stat(pid, &stat) || clock_gettime(CLOCK_BOOTTIME, &boot) < 0)
-        return TRUE;
-    gint64 up_ns = boot.tv_sec * NS_PER_SECOND + boot.tv_nsec;
-    gint64 start_ns = (gint64)stat.start_time * (NS_PER_SECOND / sysconf(_SC_CLK_TCK));
-    return (guint64)MAX(now_ns - up_ns + start_ns - ROUGHLY_NS, 0) <= realtime_ns;
+    remember_looks(&process);
+    g_autofree char *found = tt_process_describe_start(&process);
+    return !start || !found || g_str_equal(start, found);
 }
 
 /* What is told of a process's offsets are its children's to be (time_namespaces(7)). */

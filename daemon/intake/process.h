@@ -56,10 +56,14 @@ gboolean tt_process_find_parent(const TtProcess *process, TtProcess *ret_parent)
 /* Do both name one process? Not so where only the pid is the same. */
 gboolean tt_process_is_same(const TtProcess *a, const TtProcess *b);
 
-/* Whether the process of this pid was there at @realtime_ns, and so can be the one that had it
- * then. By the wall clock, which may have been set since, so roughly. TRUE where /proc does not
- * tell. */
-gboolean tt_process_is_as_old(gint pid, guint64 realtime_ns);
+/* When it began, by the kernel's own count since the machine did, so that a later daemon can tell
+ * it from others that get its pid. Returns: (transfer full) (nullable): %NULL where /proc does not
+ * tell */
+char *tt_process_describe_start(const TtProcess *process);
+
+/* Whether there is a process of this pid, and it is the one that began at @start (nullable), as
+ * that was described. TRUE where one of them is not known. */
+gboolean tt_process_began_at(gint pid, const char *start);
 
 /* A cheap look that is nearly always enough: FALSE: nothing hints at an exec. */
 gboolean tt_process_may_have_execed(const TtProcess *process);

@@ -97,6 +97,8 @@ TtSessionInfo *tt_retell_read_info(TtCursor *steps) {
     info->clock = (TtClock)record.clock;
     info->clock_shift = (guint)record.clock_shift;
     info->inherits = record.inherits != 0;
+    if (record.process_start.len > 0)
+        info->process_start = g_strndup(record.process_start.text, record.process_start.len);
     if (record.parent_session.len > 0 && (record.parent_relation == TT_RELATION_FORK ||
                                           record.parent_relation == TT_RELATION_EXEC)) {
         info->parent_relation = (TtRelation)record.parent_relation;

@@ -107,6 +107,7 @@ static void add_beginning(TtTape *tape, const TtSessionInfo *info) {
         .clock = info->clock,
         .clock_shift = info->clock_shift,
         .inherits = info->inherits,
+        .process_start = string_of(info->process_start),
     };
 
     ADD(tape, session, &record);

@@ -27,6 +27,7 @@ const char *tt_session_state_name(TtSessionState state) {
 TtSessionInfo *tt_session_info_copy(const TtSessionInfo *info) {
     TtSessionInfo *copy = g_memdup2(info, sizeof *info);
 
+    copy->process_start = g_strdup(info->process_start);
     copy->exe = g_strdup(info->exe ? info->exe : "");
     copy->command_line = info->command_line ? g_strdupv(info->command_line) : g_new0(char *, 1);
     return copy;
@@ -35,6 +36,7 @@ TtSessionInfo *tt_session_info_copy(const TtSessionInfo *info) {
 void tt_session_info_free(TtSessionInfo *info) {
     if (!info)
         return;
+    g_free(info->process_start);
     g_free(info->exe);
     g_strfreev(info->command_line);
     g_free(info);

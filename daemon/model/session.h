@@ -66,6 +66,7 @@ typedef struct TtSessionInfo {
     gboolean inherits; /* its parent's state is told it first (tt_session_inherit) */
     TtClock clock;     /* of the stamps, a clock that the model never reads; */
     guint clock_shift;
+    char *process_start; /* by which intake knows it again (process.h); NULL: not known */
 } TtSessionInfo;
 
 TtSessionInfo *tt_session_info_copy(const TtSessionInfo *info);

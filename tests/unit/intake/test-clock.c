@@ -98,20 +98,33 @@ static void test_fault_C13_counter_has_begun_anew(void) {
 
 /* ---- Whose a pid was ---- */
 
-static void test_process_is_as_old_as_it_is(void) {
-    guint64 now_ns;
-    pid_t pid = fork();
+static char *describe_start(pid_t pid) {
+    TtProcess process;
 
-    if (pid == 0)
+    tt_process_adopt(&process, (int)syscall(SYS_pidfd_open, pid, 0), pid);
+    char *start = tt_process_describe_start(&process);
+    tt_process_close(&process);
+    return start;
+}
+
+/* The machine's first process, and this one as of another start of the machine. */
+static void test_process_is_told_from_who_had_its_pid(void) {
+    pid_t child = fork();
+
+    if (child == 0)
         _exit(0);
-    waitpid(pid, NULL, 0);
-    monotonic_shift_ns = boottime_shift_ns = 0;
-    now_ns = (guint64)g_get_real_time() * 1000;
-    g_assert_true(tt_process_is_as_old(getpid(), now_ns));
-    g_assert_true(tt_process_is_as_old(getpid(), G_MAXUINT64));
-    g_assert_false(tt_process_is_as_old(getpid(), now_ns - HOUR_NS)); /* this test had not begun */
-    g_assert_false(tt_process_is_as_old(getpid(), 0));
-    g_assert_false(tt_process_is_as_old(pid, now_ns));
+    g_autofree char *first = describe_start(1), *own = describe_start(getpid());
+    g_autofree char *rebooted = g_strdup(own);
+    rebooted[0] = rebooted[0] == '0' ? '1' : '0';
+
+    waitpid(child, NULL, 0);
+    g_assert_true(tt_process_began_at(getpid(), own));
+    g_assert_true(tt_process_began_at(1, first));
+    g_assert_true(tt_process_began_at(getpid(), NULL));
+    g_assert_false(tt_process_began_at(getpid(), first));
+    g_assert_false(tt_process_began_at(getpid(), rebooted));
+    g_assert_false(tt_process_began_at(child, own));
+    g_assert_false(tt_process_began_at(child, NULL));
 }
 
 /* ---- Another namespace ---- */
@@ -325,6 +338,7 @@ int main(int argc, char **argv) {
                     test_fault_C13_session_goes_on_where_its_clock_begins_anew);
     g_test_add_func("/clock/fault_C13_lane_is_new_when_the_clock_has_begun_anew",
                     test_fault_C13_lane_is_new_when_the_clock_has_begun_anew);
-    g_test_add_func("/clock/process_is_as_old_as_it_is", test_process_is_as_old_as_it_is);
+    g_test_add_func("/clock/process_is_told_from_who_had_its_pid",
+                    test_process_is_told_from_who_had_its_pid);
     return g_test_run();
 }

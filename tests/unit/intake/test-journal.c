@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "intake/drain.h"
+#include "intake/process.h"
 
 #define START 1000000u
 
@@ -27,6 +28,15 @@ static void folder_open(Folder *folder) {
         .timescale = {.mult = 1, .start_stamp = START, .start_realtime_ns = 1},
     };
     folder->journals = tt_journals_new(folder->dir, 0, &error);
+    g_assert_no_error(error);
+}
+
+/* The next daemon has come. */
+static void folder_reopen(Folder *folder, guint64 limit_bytes) {
+    GError *error = NULL;
+
+    tt_journals_free(folder->journals);
+    folder->journals = tt_journals_new(folder->dir, limit_bytes, &error);
     g_assert_no_error(error);
 }
 
@@ -111,9 +121,41 @@ static void test_held_events_stay_held_over_two_daemons(void) {
     folder_close(&folder);
 }
 
+/* Of a process that began then the journal is written, and there is no room for it any more. */
+static gboolean is_kept(Folder *folder, char *process_start) {
+    Turn turn;
+
+    folder->info.process_start = process_start;
+    turn_begin(&turn, folder, FALSE);
+    turn_end(&turn);
+    folder_reopen(folder, 1);
+    turn.journal = tt_journal_open(folder->journals, folder->info.id, TRUE);
+    g_autoptr(TtSessionInfo) info = tt_journal_read_info(turn.journal);
+    tt_journal_free(turn.journal, TRUE);
+    folder_reopen(folder, 0);
+    return info != NULL;
+}
+
+/* Whose session began in 1970 by the wall clock, which has been set forward since. */
+static void test_journal_of_who_runs_stays_whatever_the_clock_says(void) {
+    TtProcess process;
+    Folder folder;
+
+    folder_open(&folder);
+    tt_process_adopt(&process, -1, getpid());
+    g_autofree char *start = tt_process_describe_start(&process);
+    g_autofree char *other = g_strdup_printf("%s0", start);
+
+    g_assert_true(is_kept(&folder, start));
+    g_assert_false(is_kept(&folder, other));
+    folder_close(&folder);
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/journal/held_events_stay_held_over_two_daemons",
                     test_held_events_stay_held_over_two_daemons);
+    g_test_add_func("/journal/journal_of_who_runs_stays_whatever_the_clock_says",
+                    test_journal_of_who_runs_stays_whatever_the_clock_says);
     return g_test_run();
 }
