@@ -28,8 +28,8 @@
 struct TtJournals {
     char *dir;
     guint64 limit_bytes;
-    GMutex lock; /* over what follows, and what is the folder's of its journals; a file is never
-                  * touched under it */
+    GMutex lock; /* over what follows, and what is the folder's of its journals; no file of the
+                  * folder is touched under it, only /proc is looked at */
     guint64 used_bytes;
     GQueue over; /* of Over, those that may go, the oldest first */
     GQueue away; /* the same of processes that may come back: not while those run */
