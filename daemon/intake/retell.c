@@ -13,9 +13,13 @@
 #define STAMP_MAX (G_MAXUINT64 >> 1)
 #define WORDS_MAX 65536u
 
+/* Before it marks that were asked for bore the first thread's number. */
+#define MINOR_OF_NO_THREAD 3u
+
 struct TtRetelling {
     TtSession *session;
     guint64 kept_stamp; /* G_MAXUINT64: none, or it is kept */
+    guint minor;        /* of the file */
     gboolean is_damaged, has_inherited;
     guint thread_count;  /* as far as they are known */
     guint64 last_stamp;  /* of the last event that was told */
@@ -215,6 +219,15 @@ static int take_run(TtRetelling *retelling, const TtRawRecord *raw) {
     return give(retelling, events, (guint)run.count, run.is_held);
 }
 
+/* Whether the record is of the thread that it is told of. Where that cannot be known it is not: it
+ * may be told again then; the other way others of the lane would never be. */
+static gboolean is_of_its_thread(const TtRetelling *retelling, const TtRecordPlaced *placed,
+                                 const TtRawRecord *record) {
+    return placed->thread < retelling->thread_count &&
+           (placed->thread > 0 || record->number != TT_RECORD_MARK ||
+            retelling->minor >= MINOR_OF_NO_THREAD);
+}
+
 /* The record after this one belongs to it. */
 static int take_placed(TtRetelling *retelling, const TtRawRecord *raw, TtCursor *steps) {
     TtRecordPlaced placed;
@@ -228,7 +241,7 @@ static int take_placed(TtRetelling *retelling, const TtRawRecord *raw, TtCursor 
     TtRecordGap gap;
     if (record.number == TT_RECORD_GAP && tt_decode_gap(&record, &gap) == 0 && gap.count > 0)
         count_gap(retelling, placed.thread, gap.count);
-    else if (placed.thread < retelling->thread_count)
+    else if (is_of_its_thread(retelling, &placed, &record))
         get_counts(retelling, placed.thread)->placed++;
     TtEvent item = {.stamp = placed.stamp,
                     .addr = (guint64)(guintptr)record.fields.at,
@@ -440,6 +453,7 @@ gboolean tt_retelling_take(TtRetelling *retelling, TtSection *section) {
     TtRawRecord raw;
     int r = read_columns(retelling, section) ? 0 : -EBADMSG;
 
+    retelling->minor = section->minor;
     while (r == 0 && (r = tt_decode_framed(&steps, &raw)) == TT_ITEM_RECORD)
         r = take_step(retelling, &raw, &steps);
     retelling->is_damaged = r < 0;

@@ -157,6 +157,7 @@ const guint8 *tt_section_write(TtSectionWriter *writer, const TtSectionContent *
 
 struct TtSectionReader {
     int fd;
+    guint minor; /* version of the file */
     ZSTD_DCtx *zstd;
     guint64 position; /* in the file, of what is read next */
     guint8 *piece;    /* PIECE_BYTES: read ahead */
@@ -210,6 +211,7 @@ static gboolean check_head(TtSectionReader *reader, GError **error) {
                     head.major, head.minor, TT_RECORDING_MAJOR);
         return FALSE;
     }
+    reader->minor = head.minor;
     reader->piece_at = sizeof head;
     return TRUE;
 }
@@ -292,6 +294,7 @@ gboolean tt_section_read(TtSectionReader *reader, TtSection *ret_section) {
         reader->content_room = len;
         reader->content = g_malloc(len);
     }
+    ret_section->minor = reader->minor;
     return unpack(reader, (gsize)len) && split(reader->content, (gsize)len, ret_section);
 }
 

@@ -40,6 +40,7 @@ typedef struct TtSectionReader TtSectionReader;
 
 /* One section, unpacked. Borrows the reader's bytes until the next is read. */
 typedef struct TtSection {
+    guint minor; /* version of the file */
     TtRecordSection head;
     TtCursor steps;
     TtCursor columns[TT_COLUMNS];

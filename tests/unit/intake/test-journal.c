@@ -2,11 +2,13 @@
 /* Journals: what one daemon has written, the next one reads and writes on. */
 #include "intake/journal.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <unistd.h>
 
 #include "intake/drain.h"
 #include "intake/process.h"
+#include "protocol/encode.h"
 
 #define START 1000000u
 
@@ -121,6 +123,57 @@ static void test_held_events_stay_held_over_two_daemons(void) {
     folder_close(&folder);
 }
 
+/* As the first lane tells it. */
+static void add_record(Turn *turn, guint number, const guint8 *bytes, gsize len) {
+    TtEvent item = {.stamp = START,
+                    .addr = (guint64)(guintptr)bytes + TT_RECORD_HEAD_BYTES,
+                    .size = len - TT_RECORD_HEAD_BYTES,
+                    .op = (guint8)(TT_ITEM_IS_RECORD | number)};
+
+    tt_tape_add_items(turn->tape, &item, 1, FALSE);
+}
+
+static void write_minor(Folder *folder, guint8 minor) {
+    g_autoptr(GDir) files = g_dir_open(folder->dir, 0, NULL);
+    g_autofree char *path = g_build_filename(folder->dir, g_dir_read_name(files), NULL);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    g_assert_cmpint(pwrite(fd, &minor, 1, offsetof(TtRecordingHead, minor)), ==, 1);
+    close(fd);
+}
+
+/* Behind the first thread's event a mark of its own and a scope that it left, and a mark that the
+ * daemon was asked for. An older version would have written that down like the first. */
+static void test_marks_that_were_asked_for_are_no_threads(void) {
+    static const guint64 counted[] = {[2] = 1, [3] = 2}; /* by the file's minor version */
+    const TtEvent event = {.stamp = START, .addr = 64, .stack = TT_STACK_NONE, .op = TT_OP_ALLOC};
+    TtRecordScopeLeave leave = {.stamp = START + 2};
+    TtRecordMark mark = {.stamp = START + 1, .name = {"a", 1}};
+    guint8 marked[64], left[64];
+    gsize marked_len = tt_encode_mark(marked, sizeof marked, &mark);
+    gsize left_len = tt_encode_scope_leave(left, sizeof left, &leave);
+    Folder folder;
+    Turn turn;
+
+    folder_open(&folder);
+    turn_begin(&turn, &folder, FALSE);
+    tt_tape_add_thread(turn.tape, 0, 1);
+    tt_tape_add_items(turn.tape, &event, 1, FALSE);
+    add_record(&turn, TT_RECORD_MARK, marked, marked_len);
+    add_record(&turn, TT_RECORD_SCOPE_LEAVE, left, left_len);
+    tt_tape_add_mark(turn.tape, START + 3, mark.name);
+    turn_end(&turn);
+    for (guint8 minor = 2; minor <= 3; minor++) {
+        write_minor(&folder, minor);
+        turn_begin(&turn, &folder, TRUE);
+        g_assert_cmpuint(turn.end.lane_counts->len, ==, 1);
+        const TtLaneCounts *counts = &g_array_index(turn.end.lane_counts, TtLaneCounts, 0);
+        g_assert_cmpuint(counts->placed, ==, counted[minor]);
+        turn_end(&turn);
+    }
+    folder_close(&folder);
+}
+
 /* Of a process that began then the journal is written, and there is no room for it any more. */
 static gboolean is_kept(Folder *folder, char *process_start) {
     Turn turn;
@@ -155,6 +208,8 @@ int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/journal/held_events_stay_held_over_two_daemons",
                     test_held_events_stay_held_over_two_daemons);
+    g_test_add_func("/journal/marks_that_were_asked_for_are_no_threads",
+                    test_marks_that_were_asked_for_are_no_threads);
     g_test_add_func("/journal/journal_of_who_runs_stays_whatever_the_clock_says",
                     test_journal_of_who_runs_stays_whatever_the_clock_says);
     return g_test_run();
