@@ -147,25 +147,22 @@ static guint64 choose_limit(const TtJournals *journals) {
     return MIN(DEFAULT_BYTES, (left + journals->used_bytes) / DISK_SHARE);
 }
 
-/* Under the lock. One whose process has ended by now. */
-static Over *pop_away(TtJournals *journals) {
-    for (GList *at = journals->away.head; at; at = at->next) {
-        Over *over = at->data;
-
-        if (is_away(over))
+/* Under the lock. Those whose processes have ended by now take their places among the others. */
+static void take_in_away(TtJournals *journals) {
+    for (GList *at = journals->away.head, *next; at; at = next) {
+        next = at->next;
+        if (is_away(at->data))
             continue;
+        g_queue_insert_sorted(&journals->over, at->data, compare_over, NULL);
         g_queue_delete_link(&journals->away, at);
-        return over;
     }
-    return NULL;
 }
 
 /* Gives up the oldest that is over. FALSE: there is none. */
 static gboolean give_up_oldest(TtJournals *journals) {
     g_mutex_lock(&journals->lock);
+    take_in_away(journals);
     Over *over = g_queue_pop_head(&journals->over);
-    if (!over)
-        over = pop_away(journals);
     if (over && over->journal) {
         over->journal->is_given_up = TRUE;
         over->bytes = over->journal->bytes;
@@ -278,7 +275,8 @@ void tt_journal_note_ended(TtJournal *journal) {
     TtJournals *journals = journal->journals;
     Over *over = g_new0(Over, 1);
 
-    *over = (Over){.path = g_strdup(journal->path), .journal = journal};
+    *over = (Over){
+        .path = g_strdup(journal->path), .when_ns = g_get_real_time() * 1000, .journal = journal};
     g_mutex_lock(&journals->lock);
     forget_over(journals, journal->path); /* it may end twice: how it did is learnt later */
     g_queue_push_tail(&journals->over, over);

@@ -121,17 +121,17 @@ def journal_of_what_never_came_back_makes_room():
     folder = ttlib.temp_dir() / "journal"
     program = ttlib.compile_c(EVENTS, "-w", "-O1")
     with ttlib.Daemon(f"--journal={folder}", f"--journal-limit={LIMIT}") as daemon:
-        away = start(daemon, program, 75000)
+        away = start(daemon, program, 80000)
         (card,) = daemon.sessions()
         wait_for_journal(folder, card["id"], 500_000)
         daemon.kill()
         daemon.start()
-        other = start(daemon, program, 75000)  # there is no room for both
+        other = start(daemon, program, 80000)  # there is no room for both
         ttlib.wait_for(lambda: set(sizes(folder)) == {card["id"]}, "the other has none any more")
         end(daemon, other)
         away.kill()
         away.wait()
-        number = end(daemon, start(daemon, program, 75000))
+        number = end(daemon, start(daemon, program, 80000))
         wait_for_journal(folder, number, 500_000)
         check_equal(set(sizes(folder)), {number}, "what is left")
 
