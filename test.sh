@@ -4,7 +4,7 @@
 # "N passed, N failed, N skipped". Exits non-zero if anything failed.
 #
 #   ./test.sh            all but the suites nightly and bench; under sanitizers what reads what
-#                        others have written; clang's warnings of what is no test
+#                        others have written
 #   ./test.sh nightly    the suite nightly; all unit tests under sanitizers; all built by clang:
 #                        more than an hour on two cores
 set -eu
@@ -84,7 +84,6 @@ else
     if stage "set up with sanitizers" configure build-sanitized "${sanitizers[@]}"; then
         run_tests sanitized build-sanitized --suite sanitized
     fi
-    stage "no warning of clang's" tests/lib/clang-warnings.py build || true
 fi
 
 exec tests/lib/summary.py "${logs[@]}" "${stages[@]}"
